@@ -15,6 +15,7 @@ import pytest
 from tests.admission.asking import Json, a_review, decoded, request_of
 from tests.fakes import FakeClock, FakeNamespaces, FakeStore, FakeStoredPolicies, FakeUsage
 from webhook.admission import covered_use, review
+from webhook.admission.config_map_edit import ConfigMapEdit
 from webhook.admission.policy_edits import PolicyEdits
 from webhook.documents.policy_config_map import PolicyConfigMap
 from webhook.documents.policy_text import read_policy
@@ -63,6 +64,10 @@ class Stage:
 
     may_be_absent: bool = False
     forced: list[tuple[str, str, str]] = field(default_factory=list)
+    edited: list[tuple[str, str]] = field(default_factory=list)
+    refused: list[tuple[str, str, str]] = field(default_factory=list)
+    recorded: dict[str, str] = field(default_factory=dict)
+    """What the last answer has in the audit log of every edit."""
 
     def __post_init__(self) -> None:
         self.clock = FakeClock()
@@ -84,7 +89,7 @@ class Stage:
             self.ledger,
             self.objects,
             self.clock,
-            on_forced=lambda *told: self.forced.append(told),
+            reports=Reports(self),
         )
 
     def _rebind(self, policy: Policy) -> None:
@@ -114,7 +119,10 @@ class Stage:
         request = {"namespace": NAMESPACE, "user": "root", **request}
         body = a_review("configmaps", operation, object=new, oldObject=old, name="p", **request)
         deadline = self.clock.monotonic() + 5
-        return decoded(review.encode(await self.edits.judge(request_of(body), deadline=deadline)))
+        answer = decoded(review.encode(await self.edits.judge(request_of(body), deadline=deadline)))
+        audit = answer.pop("auditAnnotations", {})
+        self.recorded = {key: audit.pop(key) for key in ("edited-by", "changed") if key in audit}
+        return {**answer, "auditAnnotations": audit} if audit else answer
 
     async def update(self, new: Json, old: Json | None = None, **request: Any) -> Json:
         return await self.ask("UPDATE", new, old or config_map(), **request)
@@ -125,6 +133,22 @@ class Stage:
         assert (answer["allowed"], answer["status"]["code"]) == (False, 403)
         message: str = answer["status"]["message"]
         return message
+
+
+@dataclass(frozen=True)
+class Reports:
+    """Port `EditReports`: what is told of edits, kept on a stage."""
+
+    stage: Stage
+
+    def edited(self, edit: ConfigMapEdit, message: str) -> None:
+        self.stage.edited.append((edit.digest, message))
+
+    def forced(self, edit: ConfigMapEdit, message: str) -> None:
+        self.stage.forced.append((edit.name, edit.uid, message))
+
+    def refused(self, edit: ConfigMapEdit, user: str, message: str) -> None:
+        self.stage.refused.append((edit.name, user, message))
 
 
 @pytest.fixture
@@ -336,6 +360,8 @@ async def test_a_forced_edit_is_accepted_told_and_recorded(stage: Stage) -> None
     }
     told = f"root forced an edit of the policy (the budget was cut): {ALICE_OVER}"
     assert stage.forced == [("p", "uid-of-p", told)]
+    assert stage.recorded == {"edited-by": "root", "changed": "1 entry changed (defaults.user)"}
+    assert stage.edited == []
 
 
 async def test_a_dry_run_has_the_same_answer_and_is_not_recorded(stage: Stage) -> None:
@@ -343,6 +369,83 @@ async def test_a_dry_run_has_the_same_answer_and_is_not_recorded(stage: Stage) -
     assert await stage.update(new, dryRun=True) == await stage.update(new)
     assert await stage.update(config_map(TWO), dryRun=True) == await stage.update(config_map(TWO))
     assert len(stage.forced) == 1
+
+
+# Who changed what.
+
+
+async def test_an_accepted_edit_is_recorded_and_told_with_who_made_it(stage: Stage) -> None:
+    text = "version: 1\nwarnAt: 80%\ndefaults: {user: {hard: {cpu: 3}}}\nusers: {bob: {hard: {pods: 9}}}\n"
+    assert await stage.update(config_map(text)) == ALLOWED
+
+    changed = "1 entry added (users.bob), 1 entry changed (defaults.user), 1 other setting changed (warnAt)"
+    assert stage.recorded == {"edited-by": "root", "changed": changed}
+    [(_, told)] = stage.edited
+    assert told == f"root edited the policy: {changed}"
+    assert (stage.forced, stage.refused) == ([], [])
+
+
+async def test_what_many_entries_do_is_told_in_short(stage: Stage) -> None:
+    many = "users: {" + ", ".join(f"u{number}: {{hard: {{pods: 1}}}}" for number in range(500)) + "}\n"
+    await stage.update(config_map(FOUR + many))
+    assert stage.recorded["changed"] == "500 entries added (users.u0, users.u1, users.u10, and 497 more)"
+    await stage.update(config_map(f"# only a word\n{FOUR}"))
+    assert stage.recorded["changed"] == "no entry or other setting changed"
+
+
+async def test_the_same_edit_of_the_same_version_is_told_as_one_and_another_as_another(stage: Stage) -> None:
+    for cpu in ("3", "3", "3.5"):
+        await stage.update(config_map(FOUR.replace("4", cpu)))
+    newer = config_map()
+    newer["metadata"]["resourceVersion"] = "6"
+    await stage.update(config_map(FOUR.replace("4", "3")), newer)
+    first, again, other, later = (digest for digest, _ in stage.edited)
+    assert first == again
+    assert len({first, other, later}) == 3
+
+
+async def test_a_dry_run_and_an_edit_of_the_metadata_are_not_told(stage: Stage) -> None:
+    await stage.update(config_map(FOUR.replace("4", "3")), dryRun=True)
+    assert stage.recorded == {"edited-by": "root", "changed": "1 entry changed (defaults.user)"}
+    await stage.update(config_map(TWO), dryRun=True)
+    await stage.update(config_map(annotations={"x": "y"}))
+    assert (stage.edited, stage.refused) == ([], [])
+    assert stage.recorded == {}
+
+
+async def test_a_refused_edit_is_recorded_and_told_with_who_asked_for_it(stage: Stage) -> None:
+    for new in (TWO, BAD):
+        await stage.refusal("UPDATE", config_map(new), config_map())
+        assert stage.recorded == {"edited-by": "root"}
+    below, mistaken = stage.refused
+    assert below[:2] == mistaken[:2] == ("p", "root")
+    assert below[2].startswith(
+        f"an edit of the policy by root was refused: a limit would be below what is used: {ALICE_OVER}"
+    )
+    assert mistaken[2].startswith(
+        "an edit of the policy by root was refused: the policy would have a mistake:?p/policy.yaml"
+    )
+    assert stage.edited == []
+
+
+async def test_what_could_not_be_judged_is_not_told(stage: Stage) -> None:
+    stage.usage.trouble = "the pods are not all known yet"
+    await stage.update(config_map(FOUR.replace("4", "3")))
+    assert (stage.recorded, stage.edited, stage.refused) == ({}, [], [])
+
+
+async def test_an_edit_that_is_stored_and_not_in_force_is_told_so() -> None:
+    stage = Stage().stores(config_map(), config_map(BAD, "q"))
+    await stage.update(config_map(TWO))
+    changed = "stored, and not in force because of a mistake that was there before"
+    assert stage.recorded == {"edited-by": "root", "changed": changed}
+    assert [told for _, told in stage.edited] == [f"root edited the policy: {changed}"]
+
+
+async def test_the_first_policy_is_told_with_all_its_entries() -> None:
+    stage = Stage().stores()
+    await stage.ask("CREATE", config_map())
+    assert [told for _, told in stage.edited] == ["root edited the policy: 1 entry added (defaults.user)"]
 
 
 async def test_a_reason_counts_for_one_edit(stage: Stage) -> None:

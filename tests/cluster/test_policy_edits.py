@@ -48,6 +48,12 @@ def kubectl(running: RunningWebhook, *words: str, stdin: str | None = None) -> s
     return answer.stderr + answer.stdout
 
 
+def told(running: RunningWebhook) -> str:
+    """Return the reasons and messages of Events."""
+    listed = json.loads(running.cluster.kubectl("get", "events", "-n", NAMESPACE, "-o", "json").stdout)["items"]
+    return "\n".join(f"{each['reason']} {each['message']}" for each in listed)
+
+
 def remove(running: RunningWebhook) -> None:
     words = json.dumps({"metadata": {"labels": {LABEL: None}, "annotations": {"userquota.dev/force": "the end"}}})
     kubectl(running, "patch", "configmap", OWN, "--type=merge", "--patch", words)
@@ -74,6 +80,9 @@ def test_edits_are_judged_before_they_are_stored(running: RunningWebhook, alice:
     assert forced == preview.replace("configured (server dry run)", "serverside-applied")
     eventually(lambda: "limited: pods=1" in alice.create(pod("three")))
     eventually(lambda: "PolicyForced" in events(running, NAMESPACE))
+    eventually(lambda: f"PolicyEdited admin edited the policy: 1 entry added (users.{alice.name})" in told(running))
+    refused = f"PolicyRefused an edit of the policy by admin was refused: a limit would be below what is used: {below}"
+    eventually(lambda: refused in told(running))
     assert f"admin forced an edit of the policy (the budget was cut): {below}" in events(running, NAMESPACE)
 
 

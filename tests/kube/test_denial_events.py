@@ -12,7 +12,8 @@ from typing import Any
 from localcluster.controlplane import ControlPlane
 from tests.fakes import NOON, FakeClock
 from webhook.kube.api import ForbiddenError, KubernetesApi
-from webhook.kube.denial_events import MOST_KEPT, DenialEvents, name_of
+from webhook.kube.counted_events import MOST_KEPT
+from webhook.kube.denial_events import DenialEvents, name_of
 from webhook.kube.events import CountedEvent, EventWriter
 from webhook.ports import Denial
 from webhook.quota.objects import OwnerReference

@@ -8,8 +8,9 @@ from dataclasses import fields
 import pytest
 
 from webhook.documents.policy_text import PolicyText, read_policy
+from webhook.documents.step_by_step import at_once
 from webhook.quota.policy import Policy
-from webhook.quota.policy_changes import Difference, PolicyChanges, changes_between
+from webhook.quota.policy_changes import ChangedNames, Difference, PolicyChanges, changes_between, names_changed
 
 
 def policy(text: str, source: str = "p.yaml") -> Policy:
@@ -19,7 +20,12 @@ def policy(text: str, source: str = "p.yaml") -> Policy:
 
 
 def told(before: str, after: str) -> PolicyChanges:
-    return changes_between(policy(before, "old.yaml"), policy(after, "new.yaml"))
+    was, new = policy(before, "old.yaml"), policy(after, "new.yaml")
+    changes, names = changes_between(was, new), at_once(names_changed(was, new))
+    words = ("added", "changed", "removed")
+    told = {word: tuple(each.entry for each in changes.entries if each.change == word) for word in words}
+    assert names == ChangedNames(**told, settings=tuple(each.what for each in changes.settings))
+    return changes
 
 
 def lines(differences: Iterable[Difference]) -> list[str]:

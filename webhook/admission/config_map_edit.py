@@ -6,7 +6,10 @@ What it does is judged in `policy_edits`.
 
 from __future__ import annotations
 
+import hashlib
 from typing import NamedTuple
+
+import msgspec
 
 from webhook.admission.review import AdmissionRequest
 from webhook.documents.policy_config_map import FORCE_ANNOTATION, PolicyConfigMap
@@ -43,6 +46,12 @@ class ConfigMapEdit(NamedTuple):
     new: PolicyConfigMap | None
     force: str | None
     is_forced_before: bool
+
+    @property
+    def digest(self) -> str:
+        """Return the same text for the same edit of the same version, however often the API server asks about it."""
+        after = None if self.new is None else (self.new.data, self.new.binary_data)
+        return hashlib.sha256(msgspec.json.encode((self.base, after), order="sorted")).hexdigest()
 
     @property
     def how(self) -> str:

@@ -14,6 +14,8 @@ from datetime import datetime
 from functools import partial
 from typing import NamedTuple, Protocol
 
+from msgspec import structs
+
 from webhook.admission import review
 from webhook.admission.config_map_edit import ConfigMapEdit, read_edit
 from webhook.admission.covered_use import StoredObjects, unkept_now
@@ -39,6 +41,7 @@ from webhook.quota.edits import Effect, Known, effect_of
 from webhook.quota.message import Cause
 from webhook.quota.objects import ObjectKey
 from webhook.quota.policy import Policy
+from webhook.quota.policy_changes import names_changed
 from webhook.quota.promises import MarkedEdit, is_more_promised, is_promised_otherwise
 from webhook.quota.usage import Holdings
 
@@ -136,6 +139,8 @@ class _Verdict:
     """What of its effect is not known."""
     policies: tuple[Policy, Policy] | None = None
     """The policies before and after it, if what is promised differs."""
+    changed: str = ""
+    """What it adds, changes and removes, in words."""
 
     @property
     def needs_force(self) -> bool:
@@ -143,8 +148,30 @@ class _Verdict:
         return self.effect.is_refused or self.unknown is not None
 
 
-def _ignore(name: str, uid: str, message: str) -> None:
-    """Do nothing: nobody has asked for reports."""
+class EditReports(Protocol):
+    """Tells admins of edits, in the background. None of these raises, or waits."""
+
+    def edited(self, edit: ConfigMapEdit, message: str) -> None:
+        """Tell that *edit* was accepted: once, although several replicas may be asked about it."""
+
+    def forced(self, edit: ConfigMapEdit, message: str) -> None:
+        """Tell that *edit* was accepted only because of its reason."""
+
+    def refused(self, edit: ConfigMapEdit, user: str, message: str) -> None:
+        """Tell that *edit* of *user* was refused: it may come again and again."""
+
+
+class Untold:
+    """The `EditReports` of a process that tells nobody."""
+
+    def edited(self, edit: ConfigMapEdit, message: str) -> None:
+        """Do nothing."""
+
+    def forced(self, edit: ConfigMapEdit, message: str) -> None:
+        """Do nothing."""
+
+    def refused(self, edit: ConfigMapEdit, user: str, message: str) -> None:
+        """Do nothing."""
 
 
 async def _stays() -> bool:
@@ -156,9 +183,9 @@ class PolicyEdits:
     """
     Answers reviews of the policy's ConfigMaps in *namespace*, one at a time: a large one takes seconds in a thread.
 
-    `exempt` returns the namespaces that the webhooks leave out. `on_forced` is called with name and uid of a ConfigMap,
-    and a message, for each edit that was accepted only because of its reason. `is_ending` tells whether *namespace*
-    itself is being deleted: what goes with it is not held back.
+    `exempt` returns the namespaces that the webhooks leave out. `reports` are told of each edit that is accepted or
+    refused, and of no dry run. `is_ending` tells whether *namespace* itself is being deleted: what goes with it is not
+    held back.
     """
 
     namespace: str
@@ -171,7 +198,7 @@ class PolicyEdits:
     clock: Clock
     stored_policies: StoredPolicies = field(default_factory=NoPolicies)
     exempt: Callable[[], frozenset[str]] = frozenset
-    on_forced: Callable[[str, str, str], None] = _ignore
+    reports: EditReports = field(default_factory=Untold)
     is_ending: Callable[[], Awaitable[bool]] = _stays
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
@@ -188,13 +215,32 @@ class PolicyEdits:
             if edit is None:
                 return review.allowed(request.uid)
             async with asyncio.timeout(self._seconds_left(deadline)), self._turn:
-                return await self._judge_with_retries(request, edit, deadline)
+                response = await self._judge_with_retries(request, edit, deadline)
+            return self._told(request, edit, response)
         except ReviewError as error:
             return review.failed(request.uid, str(error))
         except TimeoutError:
             return review.not_now(request.uid, "the edit of the policy could not be judged in time: try again")
         except UnavailableError as error:
             return review.not_now(request.uid, f"the edit of the policy cannot be judged yet: {error}: try again")
+
+    def _told(self, request: AdmissionRequest, edit: ConfigMapEdit, response: AdmissionResponse) -> AdmissionResponse:
+        """Return *response* with who asked for it in the audit log, and report it unless it was a dry run."""
+        audit, user = response.audit_annotations, request.user_info.username
+        if not audit:  # nothing was judged
+            return response
+        if not request.dry_run:
+            if (reason := audit.get("forced")) is not None:
+                text = f"{user} forced an edit of the policy ({reason}): {audit['over']}"
+                self.reports.forced(edit, edit_message.shortened(text, _LONGEST_AUDIT))
+            elif (why := audit.get("refused")) is not None:
+                text = f"an edit of the policy by {user} was refused: {why}"
+                self.reports.refused(edit, user, edit_message.shortened(text, _LONGEST_AUDIT))
+            else:
+                text = f"{user} edited the policy: {audit['changed']}"
+                self.reports.edited(edit, edit_message.shortened(text, _LONGEST_AUDIT))
+        who = edit_message.shortened(user, _LONGEST_AUDIT)
+        return structs.replace(response, audit_annotations={**audit, "edited-by": who})
 
     async def _judge_with_retries(
         self, request: AdmissionRequest, edit: ConfigMapEdit, deadline: float
@@ -225,13 +271,14 @@ class PolicyEdits:
         if verdict.brought:
             return _mistaken(request, verdict.brought)
         if verdict.remaining:
-            return review.allowed(request.uid, warnings=_remaining(verdict.remaining))
+            audit = {"changed": _stored_only(verdict.remaining)}
+            return review.allowed(request.uid, warnings=_remaining(verdict.remaining), audit=audit)
         if in_force is None:
             told = (
                 "no policy was in force, and so nothing is counted yet: userquota preflight tells who is over a limit"
             )
             warnings = [told, *edit_message.warnings(verdict.effect, list(map(str, verdict.notes)))]
-            return review.allowed(request.uid, warnings=warnings)
+            return review.allowed(request.uid, warnings=warnings, audit={"changed": verdict.changed})
         return await self._answer(request, edit, verdict, others, deadline)
 
     async def _refused_unread(
@@ -347,22 +394,24 @@ class PolicyEdits:
             reading = before.reading
             former = in_force if before.policy is None else self.policies.completed(before.policy)
         notes = brought_notes(policy_notes(after.reading, facts), policy_notes(reading, facts))
+        names = yield from names_changed(former or Policy(), after.policy)
+        changed = edit_message.shortened(edit_message.changed(names), _LONGEST_AUDIT)
         if isinstance(known, UnavailableError):
-            return _Verdict(notes=notes, unknown=_Unknown("who is over a limit", str(known)))
+            return _Verdict(notes=notes, unknown=_Unknown("who is over a limit", str(known)), changed=changed)
         if former is None:
-            return _Verdict(notes=notes)
+            return _Verdict(notes=notes, changed=changed)
         completed = self.policies.completed(after.policy)
         effect = yield from effect_of(former, completed, known)
         policies = (former, completed) if is_promised_otherwise(former, completed) else None
         unknown = _NO_NODES if _is_blind(former, completed, known) else None
-        return _Verdict(effect=effect, notes=notes, unknown=unknown, policies=policies)
+        return _Verdict(effect=effect, notes=notes, unknown=unknown, policies=policies, changed=changed)
 
     @staticmethod
     def _is_refused(edit: ConfigMapEdit, verdict: _Verdict) -> bool:
         return edit.force is None and verdict.needs_force
 
     def _response_to(self, request: AdmissionRequest, edit: ConfigMapEdit, verdict: _Verdict) -> AdmissionResponse:
-        """Return the answer to *edit* with its *verdict*; report it if it is accepted only because of its reason."""
+        """Return the answer to *edit* with its *verdict*."""
         effect, unknown = verdict.effect, verdict.unknown
         if self._is_refused(edit, verdict):
             if effect.is_refused or unknown is None:
@@ -375,13 +424,11 @@ class PolicyEdits:
             told.append(edit_message.shortened(text, edit_message.LONGEST_WARNING))
         reason = edit.force if verdict.needs_force else None
         if reason is None:
-            return review.allowed(request.uid, warnings=told)
+            return review.allowed(request.uid, warnings=told, audit={"changed": verdict.changed})
         not_known = "" if unknown is None else f"it was not known {unknown.what}: {unknown.why}"
         what = "; ".join(filter(None, (edit_message.summary(effect), not_known)))
-        if not request.dry_run:
-            text = f"{request.user_info.username} forced an edit of the policy ({reason.strip()}): {what}"
-            self.on_forced(edit.name, edit.uid, edit_message.shortened(text, _LONGEST_AUDIT))
-        audit = {"forced": reason.strip(), "over": edit_message.shortened(what, _LONGEST_AUDIT)}
+        over = edit_message.shortened(what, _LONGEST_AUDIT)
+        audit = {"forced": reason.strip(), "over": over, "changed": verdict.changed}
         return review.allowed(request.uid, warnings=told, audit=audit)
 
 
@@ -412,11 +459,16 @@ def _mistaken(request: AdmissionRequest, complaints: Sequence[Complaint]) -> Adm
     return _refused(request, "\n".join([title, *lines]), causes=causes)
 
 
+def _stored_only(complaints: Sequence[Complaint]) -> str:
+    count = len(complaints)
+    what = "a mistake that was there" if count == 1 else f"{count} mistakes that were there"
+    return f"stored, and not in force because of {what} before"
+
+
 def _remaining(complaints: Sequence[Complaint]) -> Iterable[str]:
     """Return the warnings for an edit that is stored and not in force, because of mistakes that were there before."""
     count = len(complaints)
-    what = "a mistake that was there" if count == 1 else f"{count} mistakes that were there"
-    told = [f"stored, and not in force because of {what} before; what is used is compared once none is left"]
+    told = [f"{_stored_only(complaints)}; what is used is compared once none is left"]
     told += [each.message for each in complaints[:_MOST_TOLD]]
     if count > _MOST_TOLD:
         told.append(f"and {count - _MOST_TOLD} more")

@@ -36,13 +36,17 @@ _MAX_MESSAGE = 1024
 
 @dataclass(frozen=True, slots=True)
 class ConfigMapEvent:
-    """An Event on one of our ConfigMaps. `reason` is CamelCase, as kubectl shows it."""
+    """
+    An Event on one of our ConfigMaps. `reason` is CamelCase, as kubectl shows it. One with an `identity` is stored
+    once, whoever else writes it.
+    """
 
     config_map: str
     uid: str
     reason: str
     message: str
     is_warning: bool = True
+    identity: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +113,11 @@ class EventWriter:
         while True:
             event = await self._queue.get()
             try:
-                metadata = {"generateName": f"{event.config_map[:200]}.", "namespace": self._namespace}
-                await self._api.create(f"/api/v1/namespaces/{self._namespace}/events", self._body(event, metadata))
+                if event.identity:
+                    await self.tell_once(event, event.identity)
+                else:
+                    metadata = {"generateName": f"{event.config_map[:200]}.", "namespace": self._namespace}
+                    await self._api.create(f"/api/v1/namespaces/{self._namespace}/events", self._body(event, metadata))
             except ApiError as error:
                 log.warning("event could not be written", reason=event.reason, why=str(error))
 

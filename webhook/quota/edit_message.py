@@ -10,6 +10,7 @@ from typing import TypeVar
 from webhook.quota.commitments import Commitment
 from webhook.quota.edits import Effect, Overrun
 from webhook.quota.lifted import Lifted
+from webhook.quota.policy_changes import ChangedNames
 from webhook.quota.promises import Unkept
 from webhook.quota.resources import show
 from webhook.quota.windows import written
@@ -24,6 +25,7 @@ _MOST_WARNED = 3
 _MOST_NOTES = 3
 _MOST_LIFTED = 4
 _MOST_REFUSED = 10
+_MOST_CHANGED = 3
 
 _WHAT_FOLLOWS = "what runs there stays, and nothing more is admitted until it fits"
 
@@ -75,6 +77,23 @@ def summary(effect: Effect) -> str:
     told = [*map(_overrun, effect.overruns), *map(_unkept, effect.unkept)]
     told += [_illegal(*each) for each in effect.illegal]
     return "; ".join([*told[:_MOST_OVERRUNS], *_more(len(told), _MOST_OVERRUNS)])
+
+
+def changed(names: ChangedNames) -> str:
+    """Return what an edit adds, changes and removes, as numbers with the first names: for an Event or the audit log."""
+    told = [
+        *_counted("entry", "entries", "added", names.added),
+        *_counted("entry", "entries", "changed", names.changed),
+        *_counted("entry", "entries", "removed", names.removed),
+        *_counted("other setting", "other settings", "changed", names.settings),
+    ]
+    return ", ".join(told) or "no entry or other setting changed"
+
+
+def _counted(one: str, many: str, word: str, names: Sequence[str]) -> Iterator[str]:
+    if names:
+        what = one if len(names) == 1 else many
+        yield f"{len(names)} {what} {word} ({', '.join([*names[:_MOST_CHANGED], *_more(len(names), _MOST_CHANGED)])})"
 
 
 def shortened(text: str, longest: int) -> str:

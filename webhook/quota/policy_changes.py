@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import enum
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Generator, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 
 from webhook.quota.catalogue import form_of
@@ -41,6 +41,9 @@ _NAMES = {
     "warn_at": "warnAt",
 }
 """What the fields of a policy are called in its text, where that is another name."""
+
+_PER_STEP = 50
+"""Entries between two pauses: together they take about a millisecond."""
 
 _UNSAID = frozenset({"path", "place", "selector", "scoped", "windows", "hard", "caps", "guaranteed"})
 """The fields of an entry that say which one it is, or are told in another form."""
@@ -89,6 +92,40 @@ def changes_between(before: Policy, after: Policy) -> PolicyChanges:
             places = ["" if each is None else each.place for each in (was, new)]
             entries.append(EntryChange(name, places[0], places[1], differences))
     return PolicyChanges(tuple(entries), _differences(dict(_settings(before)), dict(_settings(after))))
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedNames:
+    """The names of the entries that an edit adds, changes and removes, and of the other settings that it changes."""
+
+    added: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+
+
+def names_changed(before: Policy, after: Policy) -> Generator[None, None, ChangedNames]:
+    """Yield now and then, and return the names of what `changes_between` does, without what is different there."""
+    were = _by_name(before)
+    yield
+    are = _by_name(after)
+    yield
+    is_shown_alike = before.catalogue == after.catalogue
+    changed = []
+    for count, name in enumerate(sorted(were.keys() & are.keys()), start=1):
+        was, new = were[name], are[name]
+        if is_shown_alike and replace(was, place=new.place) == new:
+            pass
+        elif _said(was, before) != _said(new, after):
+            changed.append(name)
+        if count % _PER_STEP == 0:
+            yield
+    added, removed = sorted(are.keys() - were.keys()), sorted(were.keys() - are.keys())
+    yield
+    said = dict(_settings(before))
+    yield
+    settings = [each.what for each in _differences(said, dict(_settings(after)))]
+    return ChangedNames(tuple(added), tuple(changed), tuple(removed), tuple(settings))
 
 
 def _differences(before: Mapping[str, object], after: Mapping[str, object]) -> tuple[Difference, ...]:

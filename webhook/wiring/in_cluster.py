@@ -71,7 +71,7 @@ from webhook.wiring.known_pools import KnownPools
 from webhook.wiring.ledgers import Surroundings, build_ledger
 from webhook.wiring.liquid import build_liquid
 from webhook.wiring.live_check import LiveCheck
-from webhook.wiring.policy_edits import IndexedUsage, publish_forced
+from webhook.wiring.policy_edits import EditEvents, IndexedUsage
 from webhook.wiring.policy_kinds import PolicyKinds
 from webhook.wiring.quota_metrics import QuotaMetrics
 from webhook.wiring.view import Views, build_view
@@ -120,8 +120,7 @@ async def _identity_in_secret(api: KubernetesApi, settings: Settings, clock: Sys
 
 
 def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identity: ServingIdentity) -> Application:
-    events = EventWriter(api, namespace=settings.namespace, clock=clock)
-    denials = DenialEvents(events.add, clock=clock)
+    events, denials, edit_events = _tellers(api, settings, clock)
     pods = PodEvaluator()  # of its own: a policy may say which pods are sessions
     kinds = Registry(*(replace(each, evaluator=pods) if each is PODS else each for each in KINDS))
 
@@ -261,7 +260,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         ordered_clock,
         StoredPolicyMaps(api, namespace=settings.namespace),
         exempt=exemptions.current,
-        on_forced=partial(publish_forced, events),
+        reports=edit_events,
         is_ending=partial(watched.labels.is_being_deleted, settings.namespace),
     )
     known_pools = KnownPools(
@@ -365,6 +364,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
             ).run,
             events.run,
             denials.run,
+            edit_events.run,
             quotas.run,
             partial(_register, registration, ledger.is_known),
             *(watch.run for watch in watches(api, manifests, registration.wake)),
@@ -374,6 +374,15 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         view=view,
         give_back=ledger.store.give_back,
     )
+
+
+def _tellers(
+    api: KubernetesApi, settings: Settings, clock: SystemClock
+) -> tuple[EventWriter, DenialEvents, EditEvents]:
+    """Return what writes Events: one at a time, of denials, and of edits of the policy."""
+    events = EventWriter(api, namespace=settings.namespace, clock=clock)
+    edits = EditEvents(events, namespace=settings.namespace, clock=clock)
+    return events, DenialEvents(events.add, clock=clock), edits
 
 
 def _api_services(api: KubernetesApi, settings: Settings, clock: SystemClock) -> ApiServiceBundle | None:
