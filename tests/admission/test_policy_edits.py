@@ -43,6 +43,7 @@ FORCE = {"userquota.dev/force": "the budget was cut"}
 MISTAKE = "p/policy.yaml:2:27: users.bob.hard.cpu: invalid quantity '1K': unknown suffix 'K', did you mean k or Ki?"
 ALICE_OVER = "user/alice: requests.cpu 3 used or reserved, 2 by defaults.user at p/policy.yaml:2, 1 too much"
 WHAT_FOLLOWS = "what runs there stays, and nothing more is admitted until it fits"
+KEEP = ". To let people keep what they have until a date, give each an entry under users with until in the same edit"
 HOW = "To do it all the same, say why in the annotation userquota.dev/force in the same edit"
 LAST = (
     "it is the last ConfigMap with the label userquota.dev/policy=true, and without it the policy in force would stay: "
@@ -333,8 +334,21 @@ async def test_a_label_that_is_added_makes_it_a_policy(stage: Stage) -> None:
 
 async def test_a_limit_below_what_is_used_is_refused_and_told_how_to_force_it(stage: Stage) -> None:
     said = await stage.refusal("UPDATE", config_map(TWO), config_map())
-    assert said == f"a limit would be below what is used: {ALICE_OVER}. With it {WHAT_FOLLOWS}. {HOW}"
+    assert said == f"a limit would be below what is used: {ALICE_OVER}. With it {WHAT_FOLLOWS}. {HOW}{KEEP}"
     assert stage.forced == []
+
+
+async def test_who_keeps_the_former_limit_until_a_date_is_not_over_the_lower_one(stage: Stage) -> None:
+    kept = TWO + "users: {alice: {hard: {cpu: 4}, until: 2027-04-01T00:00:00Z}}\n"
+    assert await stage.update(config_map(kept)) == ALLOWED
+    said = await stage.stores(config_map(kept)).refusal("UPDATE", config_map(TWO), config_map(kept))
+    assert said.endswith(f"{HOW}{KEEP}")
+
+
+async def test_that_is_told_of_limits_of_people_only(stage: Stage) -> None:
+    for text in ("cluster: {hard: {cpu: 2}}\n", "groups: {ml: {members: [alice], perMember: {hard: {cpu: 2}}}}\n"):
+        said = await stage.refusal("UPDATE", config_map(FOUR + text), config_map())
+        assert said.endswith(f"{WHAT_FOLLOWS}. {HOW}")
 
 
 async def test_of_many_the_furthest_are_told() -> None:
@@ -453,6 +467,7 @@ async def test_a_reason_counts_for_one_edit(stage: Stage) -> None:
     said = await stage.refusal("UPDATE", config_map(TWO, annotations=FORCE), config_map(annotations=FORCE))
     assert said.endswith(
         "The annotation userquota.dev/force was there before this edit: to do it all the same, give another reason"
+        + KEEP
     )
     other = {"userquota.dev/force": "the budget was cut again"}
     assert (await stage.update(config_map(TWO, annotations=other), config_map(annotations=FORCE)))["allowed"]

@@ -415,7 +415,8 @@ class PolicyEdits:
         effect, unknown = verdict.effect, verdict.unknown
         if self._is_refused(edit, verdict):
             if effect.is_refused or unknown is None:
-                return _refused(request, f"{edit_message.refusal(effect)}. {edit.how}")
+                other = "" if edit.new is None else edit_message.until_a_date(effect)
+                return _refused(request, f"{edit_message.refusal(effect)}. {edit.how}{other}")
             why = f"it cannot be told yet {unknown.what}: {unknown.why}: try again"
             return review.not_now(request.uid, f"{why}. {edit.how}")
         told = edit_message.warnings(effect, list(map(str, verdict.notes)))

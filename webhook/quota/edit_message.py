@@ -27,6 +27,9 @@ _MOST_LIFTED = 4
 _MOST_REFUSED = 10
 _MOST_CHANGED = 3
 
+_OF_PEOPLE = ("defaults.user", "resources.", "rules.", "users.")
+"""How the entries begin whose limits an own entry of a person replaces."""
+
 _WHAT_FOLLOWS = "what runs there stays, and nothing more is admitted until it fits"
 
 
@@ -42,6 +45,15 @@ def refusal(effect: Effect) -> str:
         told.append(f"more would be promised than nodes have: {listed}")
     told += [_illegal(*each) for each in effect.illegal[:_MOST_REFUSED]]
     return ". ".join(told)
+
+
+def until_a_date(effect: Effect) -> str:
+    """Return how those people whom *effect* puts over a limit may keep it for a while; empty where they cannot."""
+    if not any(each.limit.entry.startswith(_OF_PEOPLE) for each in effect.overruns):
+        return ""
+    return (
+        ". To let people keep what they have until a date, give each an entry under users with until in the same edit"
+    )
 
 
 def _below_use(overruns: Sequence[Overrun]) -> str:
