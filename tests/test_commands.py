@@ -68,6 +68,9 @@ RUN_BY = {
     ),
     ("docs/policy-tests.md", "userquota policy diff main/policy.yaml policy.yaml"): POLICIES,
     ("docs/policy-tests.md", "userquota policy diff main/policy.yaml policy.yaml --usage usage.json"): POLICIES,
+    ("docs/policy-tests.md", "userquota policy diff policy.yaml --live"): (
+        "cluster/test_policy_edits.py::test_a_diff_says_who_would_be_over_by_what_is_used_there"
+    ),
     ("docs/policy-tests.md", "kubectl get pods,…"): POLICIES,
     ("docs/policy.md", "userquota policy validate policy.yaml overlays/"): f"{CLUSTER}::test_policies_are_validated",
     ("docs/policy.md", "kustomize build overlays/lab |…"): f"{CLUSTER}::test_policies_are_validated",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from tests.admission.asking import Json, pod, stamped
-from tests.cli.running import userquota
+from tests.cli.canned import Cluster, answering
+from tests.cli.running import Ended, in_process, userquota
 
 pytestmark = pytest.mark.slow
 
@@ -135,3 +138,88 @@ def test_trouble_is_neither_same_nor_different(folder: Path, arguments: tuple[st
     assert ended.code == 2
     assert ended.out == ""
     assert said in ended.err
+
+
+# With a cluster.
+
+MAPS = "/api/v1/namespaces/userquota-system/configmaps"
+
+
+@pytest.fixture
+def cluster(folder: Path) -> Iterator[Cluster]:
+    """One with the objects of the saved usage, and OLD as its policy."""
+    namespace, *pods = json.loads((folder / "usage.json").read_text())["items"]
+    with answering(folder) as cluster:
+        cluster.has("/api/v1/namespaces", namespace)
+        cluster.has("/api/v1/pods", *pods)
+        cluster.has("/api/v1/persistentvolumeclaims")
+        cluster.has(MAPS, {"metadata": {"name": "userquota-policy"}, "data": {"policy.yaml": OLD}})
+        yield cluster
+
+
+def live(cluster: Cluster, folder: Path, *arguments: str, old: str = "") -> Ended:
+    policies = [str(folder / name) for name in (old, "new.yaml") if name]
+    return in_process("policy", "diff", *policies, "--live", "--kubeconfig", str(cluster.config), *arguments)
+
+
+def test_live_usage_is_that_of_the_same_objects_saved(folder: Path, cluster: Cluster) -> None:
+    found = live(cluster, folder, old="old.yaml")
+    by_file = in_process(
+        "policy", "diff", *(str(folder / name) for name in ("old.yaml", "new.yaml")), "--usage", f"{folder}/usage.json"
+    )
+    assert found == by_file
+    assert "# would be over a limit\n" in found.out
+    assert not any(path.startswith(MAPS) for path in cluster.asked)
+
+
+def test_without_old_the_policy_of_the_cluster_is_compared(folder: Path, cluster: Cluster) -> None:
+    found = live(cluster, folder, "-o", "json", "--as", "lead")
+    document = json.loads(found.out)
+    assert (found.code, document["limits"][1]["before"]["place"]) == (1, "userquota-policy/policy.yaml:3")
+    assert [each["whom"] for each in document["overLimits"]] == ["user/alice", "user/carol"]
+    assert cluster.asked[0].startswith(f"{MAPS}?labelSelector=")
+    assert {head.get("Impersonate-User") for head in cluster.heads} == {"lead"}
+
+    cluster.has(MAPS, {"metadata": {"name": "userquota-policy"}, "data": {"policy.yaml": NEW}})
+    assert live(cluster, folder) == Ended(0, "no differences\n", "")
+
+
+BROKEN = {"metadata": {"name": "p"}, "data": {"a.yaml": "version: 1\nuser: 7\n"}}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda each: each.refused.add("pods"), "pods: you may not list pods in the whole cluster"),
+        (lambda each: each.refused.add("namespaces"), "namespaces: you may not list namespaces in the whole cluster"),
+        (lambda each: each.answers.update({"/api/v1/pods": (500, {"message": "no"})}), "pods could not be listed"),
+        (lambda each: each.has("/api/v1/pods", {"metadata": {"name": "x"}, "spec": {"containers": 7}}), "pods /x: "),
+        (lambda each: each.answers.update({MAPS: (403, {"message": "no"})}), "ConfigMaps of the policy cannot be read"),
+        (lambda each: each.has(MAPS), "no ConfigMap in namespace userquota-system has the label"),
+        (
+            lambda each: each.has(MAPS, BROKEN),
+            "the policy of the cluster has mistakes, and is not in force: p/a.yaml:2",
+        ),
+    ],
+)
+def test_without_all_of_the_usage_there_is_no_diff(folder: Path, cluster: Cluster, change: Any, said: str) -> None:
+    change(cluster)
+    found = live(cluster, folder)
+    assert (found.code, found.out) == (2, "")
+    assert said in found.err
+    assert "with OLD and --usage instead of --live no cluster is asked" in found.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("new.yaml",), "give OLD and NEW, or NEW with --live"),
+        (("a", "b", "c", "--live"), "give OLD and NEW, or NEW with --live"),
+        (("a", "b", "--live", "--usage", "c"), "give one of --live and --usage"),
+        (("a", "b", "--as", "bob"), "--as goes with --live"),
+    ],
+)
+def test_what_does_not_go_together_is_wrong_use(arguments: tuple[str, ...], said: str) -> None:
+    found = in_process("policy", "diff", *arguments)
+    assert (found.code, found.out) == (2, "")
+    assert said in found.err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -58,6 +59,23 @@ def remove(running: RunningWebhook) -> None:
     words = json.dumps({"metadata": {"labels": {LABEL: None}, "annotations": {"userquota.dev/force": "the end"}}})
     kubectl(running, "patch", "configmap", OWN, "--type=merge", "--patch", words)
     kubectl(running, "delete", "configmap", OWN)
+
+
+def test_a_diff_says_who_would_be_over_by_what_is_used_there(
+    running: RunningWebhook, alice: Person, tmp_path: Path
+) -> None:
+    text = f"version: 1\ndefaults: {{user: {{hard: {{pods: 50}}}}}}\nusers: {{{alice.name}: {{hard: {{pods: 1}}}}}}\n"
+    (tmp_path / "policy.yaml").write_text(text)
+    words = ("policy", "diff", str(tmp_path / "policy.yaml"), "--live", "--namespace", NAMESPACE, "--kubeconfig")
+
+    found = in_process(*words, str(running.cluster.kubeconfig("admin")))
+    assert (found.code, found.err) == (1, "")
+    over = found.out.partition("# would be over a limit\n")[2]
+    assert [line.split()[:5] for line in over.splitlines()[1:2]] == [[f"user/{alice.name}", "pods", "2", "1", "1"]]
+
+    refused = in_process(*words, str(running.cluster.kubeconfig("alice")))
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.err.startswith("userquota: the ConfigMaps of the policy cannot be read: ")
 
 
 def test_edits_are_judged_before_they_are_stored(running: RunningWebhook, alice: Person) -> None:

@@ -14,7 +14,7 @@ from webhook.kinds.resource_claims import RESOURCE_CLAIMS
 from webhook.preflight.census import Census
 from webhook.preflight.made_anew import MadeAnew
 from webhook.preflight.report import Gap, Unreadable, report_on
-from webhook.wiring.preflight import _Look
+from webhook.wiring.cluster_look import ClusterLook
 
 NOTHING = MadeAnew((), {})
 REFUSAL = b'\r\nConnection: close\r\nContent-Length: 18\r\n\r\n{"kind": "Status"}'
@@ -47,7 +47,7 @@ async def test_pods_that_do_not_fit_are_counted_as_one_and_named(tmp_path: Path)
     first = page(pod("good", {"containers": [{"name": "c"}]}), pod("amount", much), following="more")
     second = page(pod("shape", {"containers": 7}), {"metadata": 8})
     async with server([ALLOWED, first, second], tmp_path) as (api, scripted):
-        look = _Look(api)
+        look = ClusterLook(api)
         await look.count(PODS, counted)
 
     assert [request.split()[1] for request in scripted.requests[1:]] == [
@@ -62,7 +62,7 @@ async def test_pods_that_do_not_fit_are_counted_as_one_and_named(tmp_path: Path)
 
 async def test_a_list_that_breaks_off_is_told(tmp_path: Path) -> None:
     async with server([ALLOWED, page(following="more"), GONE], tmp_path) as (api, _):
-        look = _Look(api)
+        look = ClusterLook(api)
         await look.count(PODS, census())
     [told] = look.unreadable
     assert (told.what, told.why.startswith("pods could not be listed: ")) == ("pods", True)
@@ -70,7 +70,7 @@ async def test_a_list_that_breaks_off_is_told(tmp_path: Path) -> None:
 
 async def test_a_question_for_a_right_that_is_refused_is_told(tmp_path: Path) -> None:
     async with server([FORBIDDEN], tmp_path) as (api, _):
-        look = _Look(api)
+        look = ClusterLook(api)
         await look.count(PODS, census())
     [told] = look.unreadable
     assert told.why.startswith("whether we may list pods in the whole cluster could not be asked: ")
@@ -78,7 +78,7 @@ async def test_a_question_for_a_right_that_is_refused_is_told(tmp_path: Path) ->
 
 async def test_an_api_without_device_claims_lacks_them_once(tmp_path: Path) -> None:
     async with server([ALLOWED, NOT_FOUND, ALLOWED, NOT_FOUND], tmp_path) as (api, _):
-        look = _Look(api)
+        look = ClusterLook(api)
         assert await look.second_names() == {}
         await look.count(RESOURCE_CLAIMS, census())
     assert look.gaps == [Gap("resource.k8s.io/v1", "the API does not serve it: no ResourceClaim is counted")]
@@ -92,7 +92,7 @@ async def test_groups_are_read_if_the_policy_takes_members_from_them(tmp_path: P
     assert ASKING is not None
     groups = page({"metadata": {"name": "ml"}, "users": ["alice", None]}, {"metadata": {"name": "old"}, "users": None})
     async with server([ALLOWED, groups, ALLOWED, NOT_FOUND], tmp_path) as (api, scripted):
-        look = _Look(api)
+        look = ClusterLook(api)
         assert await look.groups(policy("")) == {}
         assert scripted.requests == []
         assert await look.groups(ASKING) == {"alice": {"ml"}}
@@ -118,7 +118,7 @@ async def test_sessions_of_a_preset_are_counted(tmp_path: Path) -> None:
     listed = page({**notebook, "metadata": {"name": "one", "namespace": "red", "uid": "one", "resourceVersion": "5"}})
     counted = Census(policy(SESSIONS), labels={}, exempt=frozenset(), now=NOW)
     async with server([*SERVED, ALLOWED, listed], tmp_path) as (api, scripted):
-        look = _Look(api)
+        look = ClusterLook(api)
         kind = (await look.kinds(policy(SESSIONS))).of_resource(NOTEBOOKS)
         assert kind is not None
         await look.count(kind, counted)
@@ -130,7 +130,7 @@ async def test_sessions_of_a_preset_are_counted(tmp_path: Path) -> None:
 
 async def test_sessions_that_may_not_be_listed_are_told(tmp_path: Path) -> None:
     async with server([*SERVED, answer(b'{"status":{"allowed":false}}')], tmp_path) as (api, _):
-        look = _Look(api)
+        look = ClusterLook(api)
         kind = (await look.kinds(policy(SESSIONS))).of_resource(NOTEBOOKS)
         assert kind is not None
         await look.count(kind, census())
@@ -139,20 +139,20 @@ async def test_sessions_that_may_not_be_listed_are_told(tmp_path: Path) -> None:
 
 async def test_sessions_of_a_kind_that_is_not_served_or_not_known_are_told(tmp_path: Path) -> None:
     async with server([NOT_FOUND], tmp_path) as (api, _):
-        look = _Look(api)
+        look = ClusterLook(api)
         assert (await look.kinds(policy(SESSIONS))).of_resource(NOTEBOOKS) is None
     why = "the API serves no such kind: preset kubeflow-notebook reads nothing, and there are no such sessions"
     assert look.gaps == [Gap(NOTEBOOKS, why)]
 
     async with server([FORBIDDEN], tmp_path) as (api, _):
-        look = _Look(api)
+        look = ClusterLook(api)
         assert (await look.kinds(policy(SESSIONS))).of_resource(NOTEBOOKS) is None
     assert [each.what for each in look.unreadable] == [NOTEBOOKS]
 
 
 async def test_a_404_of_the_core_group_says_nothing_about_what_exists(tmp_path: Path) -> None:
     async with server([ALLOWED, NOT_FOUND], tmp_path) as (api, _):
-        look = _Look(api)
+        look = ClusterLook(api)
         await look.count(PODS, census())
     assert [each.what for each in look.unreadable] == ["pods"]
 
@@ -160,7 +160,7 @@ async def test_a_404_of_the_core_group_says_nothing_about_what_exists(tmp_path: 
 async def test_an_old_server_is_fatal_and_no_lease_is_not(tmp_path: Path) -> None:
     old = answer(b'{"major":"1","minor":"29","gitVersion":"v1.29.4"}')
     async with server([old, ALLOWED, answer(b'{"items":[]}')], tmp_path) as (api, _):
-        look = _Look(api)
+        look = ClusterLook(api)
         assert await look.version() == "v1.29.4"
         await look.find_leases()
     assert [(each.what, each.is_fatal) for each in look.gaps] == [
@@ -171,14 +171,14 @@ async def test_an_old_server_is_fatal_and_no_lease_is_not(tmp_path: Path) -> Non
 
 async def test_a_version_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     async with server([FORBIDDEN], tmp_path) as (api, _):
-        look = _Look(api)
+        look = ClusterLook(api)
         assert await look.version() == ""
     assert [each.what for each in look.unreadable] == ["version"]
 
 
 async def test_what_may_not_be_listed_is_not_asked_for(tmp_path: Path) -> None:
     async with server([answer(b'{"status":{"allowed":false}}')], tmp_path) as (api, scripted):
-        look = _Look(api)
+        look = ClusterLook(api)
         await look.count(PODS, census())
     assert len(scripted.requests) == 1
     assert look.unreadable == [Unreadable("pods", "you may not list pods in the whole cluster")]

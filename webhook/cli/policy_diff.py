@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -13,9 +14,13 @@ from datetime import UTC, datetime
 import click
 
 from webhook.cli.checked_policy import checked_policy
-from webhook.cli.inputs import read_input_objects
+from webhook.cli.cluster import Asking, asking_options, namespace_option
+from webhook.cli.commitment_options import SETTINGS, given
+from webhook.cli.inputs import InputError, read_input_objects
 from webhook.cli.printing import output_option, show_document, show_table
 from webhook.documents.step_by_step import at_once
+from webhook.kube.api import KubeconfigError
+from webhook.ports import UnavailableError
 from webhook.quota.edits import Effect, Known, Overrun, effect_of
 from webhook.quota.effective import LimitChange, changed_limits
 from webhook.quota.limits import Limit
@@ -23,6 +28,7 @@ from webhook.quota.policy import Policy
 from webhook.quota.policy_changes import Difference, EntryChange, PolicyChanges, changes_between
 
 _NOTHING = "-"
+_OFFLINE = "with OLD and --usage instead of --live no cluster is asked, see docs/policy-tests.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,28 +45,49 @@ class Compared:
         return bool(self.limits or self.changes.entries or self.changes.settings)
 
 
-@click.command("diff")
-@click.argument("old")
-@click.argument("new")
-@click.option(
+@click.command("diff", context_settings=SETTINGS)
+@click.argument("policies", nargs=-1, metavar="[OLD] NEW")
+@given(
     "--usage",
     multiple=True,
     metavar="FILE",
     help="Objects of the cluster, saved with kubectl get -A -o json: who would be over a limit. Repeatable.",
 )
+@given("--live", is_flag=True, help="Ask the cluster what is used, and without OLD for its policy.")
+@namespace_option
+@asking_options
 @output_option
-def command(old: str, new: str, usage: tuple[str, ...], output: str) -> None:
+def command(  # noqa: PLR0913 - one parameter for each option
+    *, policies: tuple[str, ...], usage: tuple[str, ...], live: bool, namespace: str, asking: Asking, output: str
+) -> None:
     """
     Compare two policies, each a file or a folder: whose limits fall and rise, and which entries say something else.
 
     Compared are the limits in force now, of all whom either policy names, and of who uses something. Only limits that
     are enforced count.
 
+    With --live who would be over a limit is told by what exists in the cluster. Without OLD its policy is compared,
+    which takes the right to list ConfigMaps in --namespace; what exists takes the right to list all that is counted.
+
     For --usage save pods, persistentvolumeclaims, resourceclaims.resource.k8s.io, namespaces, and whatever else the
     policy counts. Exit code 1 if there is a difference, 2 if a policy has mistakes or something cannot be read.
     """
-    before, after = (checked_policy([each], exit_code=2) for each in (old, new))
-    compared = _compare(before, after, usage, datetime.fromtimestamp(time.time(), UTC))
+    if live and usage:
+        raise click.UsageError("give one of --live and --usage")
+    if asking.acting_as and not live:
+        raise click.UsageError("--as goes with --live")
+    if len(policies) != 2 and not (live and len(policies) == 1):
+        raise click.UsageError("give OLD and NEW, or NEW with --live, for the policy of the cluster as OLD")
+    *olds, new = policies
+    before = checked_policy(olds, exit_code=2) if olds else None
+    after = checked_policy([new], exit_code=2)
+    now = datetime.fromtimestamp(time.time(), UTC)
+    known: Known | None
+    if live or before is None:
+        before, after, known = _live(asking, before, after, namespace, now)
+    else:
+        known = _saved(usage, after, now) if usage else None
+    compared = _compare(before, after, known, now)
     if output == "table":
         _show_tables(compared)
     else:
@@ -69,22 +96,38 @@ def command(old: str, new: str, usage: tuple[str, ...], output: str) -> None:
         sys.exit(1)
 
 
-def _compare(before: Policy, after: Policy, names: Sequence[str], now: datetime) -> Compared:
-    """Return the differences, with usage from the files *names*. Raises: InputError, SavedUsageError."""
+def _compare(before: Policy, after: Policy, known: Known | None, now: datetime) -> Compared:
     changes = changes_between(before, after)
-    if not names:
+    if known is None:
         return Compared(changed_limits(before, after, now, labels_of=lambda _: {}), changes, None)
+    used_by = {
+        (row.payer, path.partition("/")[0]) for rows in known.holdings.rows.values() for path, row in rows.items()
+    }
+    limits = changed_limits(before, after, now, used_by=used_by, labels_of=known.labels_of)
+    return Compared(limits, changes, at_once(effect_of(before, after, known)))
+
+
+def _saved(names: Sequence[str], after: Policy, now: datetime) -> Known:
+    """Return what the files *names* say is used. Raises: InputError, SavedUsageError."""
     from webhook.wiring.saved_usage import usage_of  # noqa: PLC0415 - it takes long to import
 
     saved = usage_of(read_input_objects(names), after, now)
     for namespace in saved.unlabelled:
         click.echo(f"note: namespace {namespace} was not saved: it is taken for one without labels", err=True)
-    known = Known(saved.holdings, saved.labels_of, now, lambda resource: resource in saved.resources)
-    used_by = {
-        (row.payer, path.partition("/")[0]) for rows in saved.holdings.rows.values() for path, row in rows.items()
-    }
-    limits = changed_limits(before, after, now, used_by=used_by, labels_of=saved.labels_of)
-    return Compared(limits, changes, at_once(effect_of(before, after, known)))
+    return Known(saved.holdings, saved.labels_of, now, lambda resource: resource in saved.resources)
+
+
+def _live(
+    asking: Asking, before: Policy | None, after: Policy, namespace: str, now: datetime
+) -> tuple[Policy, Policy, Known]:
+    """Return both policies and what the cluster says is used. Raises: InputError, which names the way without one."""
+    from webhook.wiring.live_usage import live_comparison  # noqa: PLC0415 - it takes long to import
+
+    reading = live_comparison(*asking, before=before, after=after, namespace=namespace, now=now)
+    try:
+        return asyncio.run(reading)
+    except (KubeconfigError, UnavailableError) as error:
+        raise InputError(f"{error}\n{_OFFLINE}") from error
 
 
 def _show_tables(compared: Compared) -> None:

@@ -264,7 +264,7 @@ class CommitmentEditor:
         stored = await self.store.read()
         maps = await self.maps()
         reading = await asyncio.to_thread(read_policy, [text for each in maps for text in each.texts()])
-        trouble = _trouble(maps, reading)
+        trouble = trouble_with(maps, reading)
         if trouble and not mends:
             raise UnavailableError("policy", f"the policy has mistakes, and is not in force. Mend it first: {trouble}")
         policy = reading.policy
@@ -367,7 +367,8 @@ def _soonest(known: Known, after: ByName, touched: Collection[str]) -> Commitmen
     return commitment_changes.next_to_end(others, known.now)
 
 
-def _trouble(maps: Sequence[PolicyConfigMap], reading: PolicyReading) -> str:
+def trouble_with(maps: Sequence[PolicyConfigMap], reading: PolicyReading) -> str:
+    """Return why what stands in *maps* is not in force: the first mistakes on one line, empty for none."""
     told = [*(fault.message for each in maps for fault in each.faults), *map(str, reading.mistakes)]
     more = [f"and {len(told) - _MOST_TOLD} more"] if len(told) > _MOST_TOLD else []
     return "; ".join([*told[:_MOST_TOLD], *more])
