@@ -9,6 +9,7 @@ from typing import Any
 import click
 import pytest
 
+from tests.cli.canned import answering
 from tests.cli.running import in_process
 from tests.kubeconfigs import kubeconfig, written
 from webhook.cli.printing import age, may_colour
@@ -209,6 +210,27 @@ def test_who_holds_most_comes_first_whatever_the_unit() -> None:
     ]
 
 
+def test_top_lists_the_oldest_objects_and_tenants(tmp_path: Path) -> None:
+    base = "/apis/view.userquota.dev/v1alpha1"
+    tenant = {"subject": "tenant/research", "resource": "requests.cpu", "used": "3", "reserved": "1", "hard": "8"}
+    user = {"subject": "user/alice", "resource": "requests.cpu", "used": "9", "reserved": "0"}
+    old = {"owner": "alice", "resource": "pods", "namespace": "red", "name": "a", "amounts": {"pods": "1", "gpu": "2"}}
+    with answering(tmp_path) as cluster:
+        cluster.has(f"{base}/holders", {"status": old})
+        cluster.has(f"{base}/quotas", {"status": {"limits": [user]}}, {"status": {"limits": [tenant]}})
+        oldest = in_process("top", "--sort", "age", "-n", "red", "--kubeconfig", str(cluster.config))
+        tenants = in_process("top", "--by", "tenant", "--kubeconfig", str(cluster.config))
+
+    assert "sortBy=age&" in cluster.asked[0]
+    assert [line.split() for line in oldest.out.splitlines()] == [
+        ["OWNER", "RESOURCE", "NAMESPACE", "NAME", "AGE", "AMOUNTS"],
+        ["alice", "pods", "red", "a", "-", "pods=1,gpu=2"],
+    ]
+    assert [line.split()[:5] for line in tenants.out.splitlines()[1:]] == [
+        ["tenant/research", "requests.cpu", "3", "1", "8"]
+    ]
+
+
 def test_shares_of_devices_are_compared_exactly() -> None:
     rows = [limit(f"user/{used}", used, resource="gpu") for used in ("2/7", "2+1/7", "2", "3/10")]
 
@@ -254,6 +276,7 @@ WRONG = {
     "get --as ": "--as: expected a name",
     "top --sort cpus": "--sort: there is no resource cpus",
     "top --by user user/alice": "SUBJECT and -n go with --by object",
+    "top --by tenant --sort age": "--sort age goes with --by object",
     "top user/alice -n red": "give one of SUBJECT and -n",
     "explain user/alice -n red": "give one of SUBJECT and -n",
 }

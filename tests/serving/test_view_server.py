@@ -419,6 +419,7 @@ SEEN = {
     "pools of nodes": (f"{BASE}/pools", ("list", "pools", ""), ("pools",)),
     "commitments": (f"{BASE}/commitments", ("list", "commitments", ""), ("commitments",)),
     "one commitment": (f"{BASE}/commitments/c-1", ("get", "commitments", "c-1"), ("commitment", "c-1")),
+    "holders by age": (f"{BASE}/holders?sortBy=age", ("list", "holders", ""), ("holders", "age", None, 50)),
     "holders by default": (f"{BASE}/holders", ("list", "holders", ""), ("holders", "requests.cpu", None, 50)),
     "allocations": (f"{BASE}/allocations", ("list", "allocations", ""), ("allocations", Selection(), 500, None)),
     "allocations of a selection": (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.view.scenes import cost, put, scene
 from webhook.quota.objects import ObjectKey
 from webhook.quota.subject import Payer, Subject
-from webhook.view.holders import Holder, Largest, Weigh, by_part_of, by_resource
+from webhook.view.holders import AGE, Holder, Largest, Weigh, by_part_of, by_resource
 from webhook.view.standings import Scene, own_quota
 
 ALICE, BOB = Payer("alice", ("ml",)), Payer("bob")
@@ -32,6 +32,17 @@ def test_the_largest_come_first_and_of_equal_ones_the_older() -> None:
     put(made, "none", ALICE, cost(0))
 
     assert names(largest(made, by_resource("requests.cpu"))) == ["old", "new", "small"]
+
+
+def test_by_age_the_oldest_come_first_whatever_they_cost() -> None:
+    made = scene()
+    put(made, "new", ALICE, cost(5), created=300)
+    put(made, "old", BOB, (("pods", 1),), created=100)
+    put(made, "unknown", BOB, cost(9), created=0)
+    put(made, "between", ALICE, cost(1), created=200)
+
+    assert names(largest(made, by_resource(AGE))) == ["old", "between", "new"]
+    assert names(largest(made, by_resource(AGE), limit=1, whom=Subject("user/alice"))) == ["between"]
 
 
 def test_of_very_many_only_so_many_are_kept() -> None:

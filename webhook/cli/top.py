@@ -16,13 +16,26 @@ from webhook.cli.quota_tables import show_holders
 from webhook.cli.view_client import Document, Limit, Status, connected, holdings, statuses
 from webhook.quota import quantity, resources
 from webhook.quota.resources import canonical_name
+from webhook.view.holders import AGE
 
-_SUBJECTS = {"user": ("user/", "serviceaccounts/"), "group": ("group/",), "namespace": ("namespace/",)}
+_SUBJECTS = {
+    "user": ("user/", "serviceaccounts/"),
+    "group": ("group/",),
+    "tenant": ("tenant/",),
+    "namespace": ("namespace/",),
+}
 
 
 @click.command("top", context_settings={"auto_envvar_prefix": "USERQUOTA"})
 @subject_argument
-@click.option("--sort", "written", default="cpu", show_default=True, metavar="RESOURCE", help="As a policy names it.")
+@click.option(
+    "--sort",
+    "written",
+    default="cpu",
+    show_default=True,
+    metavar="RESOURCE",
+    help="As a policy names it; or age, for the oldest objects.",
+)
 @click.option(
     "--by", type=click.Choice(["object", *_SUBJECTS]), default="object", show_default=True, help="What to list."
 )
@@ -41,25 +54,28 @@ def command(  # noqa: PLR0913 - one parameter for each option
     output: str,
 ) -> None:
     """
-    Show who holds most of a resource: objects, with --by users, groups with a pool, or namespaces.
+    Show who holds most of a resource: objects, with --by users, groups with a pool, tenants, or namespaces. With --sort
+    age the objects that are there the longest.
 
     SUBJECT, as for `userquota get`, limits the objects to those that are charged to it. It takes the right to see
     others: the ClusterRole userquota-view-all.
     """
-    resource = canonical_name(written)
+    resource = AGE if written == AGE else canonical_name(written)
     if resource is None:
         raise click.UsageError(f"--sort: there is no resource {written}")
     if (subject is not None) + (namespace is not None) > 1:
         raise click.UsageError("give one of SUBJECT and -n")
     if by != "object" and (subject or namespace):
         raise click.UsageError("SUBJECT and -n go with --by object")
+    if by != "object" and resource == AGE:
+        raise click.UsageError("--sort age goes with --by object")
     whom = f"namespace/{namespace}" if namespace else subject
     if by == "object":
         document = asyncio.run(_objects(asking, resource, limit, whom))
         if output in ("json", "yaml"):
             show_document(document, output)
         else:
-            show_holders(holdings(document), resource, wide=output == "wide")
+            show_holders(holdings(document), resource, wide=output == "wide" or resource == AGE)
         return
     rows = ranked(statuses(asyncio.run(_all(asking))), resource, _SUBJECTS[by])[:limit]
     if output in ("json", "yaml"):

@@ -37,6 +37,7 @@ from webhook.serving.replies import INTERNAL_ERROR, error_reply
 from webhook.view import wire
 from webhook.view.allocations import Allocation, Page, Selection, UnknownResourceError, UnknownTagError
 from webhook.view.field_selector import FieldSelectorError, read_fields
+from webhook.view.holders import AGE
 from webhook.view.label_selector import LabelSelectorError, Term, read_terms
 
 log = structlog.get_logger(__name__)
@@ -81,7 +82,7 @@ class ViewSource(Protocol):
         ...
 
     async def holders(self, resource: str, whom: Subject | None, limit: int) -> list[wire.Json]:
-        """Return the Holders of most of *resource*, of all or of one subject."""
+        """Return the Holders of most of *resource*, of all or of one subject; for AGE the oldest."""
         ...
 
     async def allocations(self, selection: Selection, limit: int, after: ObjectKey | None) -> Page:
@@ -333,7 +334,8 @@ class ViewServer:
 
     async def _list_holders(self, request: web.Request) -> web.Response:
         whom, written = _selected(request), request.query.get("sortBy", "requests.cpu")
-        resource, limit = canonical_name(written), _limit(request, _MOST_HOLDERS, default=_HOLDERS)
+        resource = AGE if written == AGE else canonical_name(written)
+        limit = _limit(request, _MOST_HOLDERS, default=_HOLDERS)
         if resource is None:
             return _error(400, "BadRequest", f"sortBy: there is no resource {written}")
         if (refusal := await self._refusal(request[CALLER], "list", "holders")) is not None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Final
 
 from webhook.quota.objects import ObjectKey
 from webhook.quota.resources import Amount, Amounts
@@ -25,8 +26,11 @@ class Holder:
     amounts: Amounts
 
 
-Weigh = Callable[[Amounts], Amount | None]
-"""Returns how much an object counts in the order; None leaves it out."""
+AGE: Final = "age"
+"""Asked for in the place of a resource: those that are there the longest."""
+
+Weigh = Callable[[Row, Amounts], Amount | None]
+"""Returns how much an object, and what it comes to, counts in the order; None leaves it out."""
 
 
 class Largest:
@@ -48,7 +52,7 @@ class Largest:
         if self._whom is not None and not self._is_charged(key, row):
             return
         amounts = self._scene.policy.devices.derive(row.amounts)
-        weight = self._weigh(amounts)
+        weight = self._weigh(row, amounts)
         if weight is not None:
             self._found.append((weight, Holder(key, row.payer.owner, row.created, amounts)))
             if len(self._found) > 4 * self._limit:
@@ -68,8 +72,14 @@ class Largest:
 
 
 def by_resource(name: str) -> Weigh:
-    """Return an order by what objects cost of resource *name*, a canonical one; objects without it are left out."""
-    return lambda amounts: dict(amounts).get(name)
+    """
+    Return an order by what objects cost of resource *name*, a canonical one; objects without it are left out.
+
+    For AGE one by their age; those of which it is not known are left out.
+    """
+    if name == AGE:
+        return lambda row, _: -row.created if row.created else None
+    return lambda _, amounts: dict(amounts).get(name)
 
 
 def by_part_of(quota: Quota, whom: Subject) -> Weigh:
@@ -79,7 +89,7 @@ def by_part_of(quota: Quota, whom: Subject) -> Weigh:
         if each.limit is not None and each.limit.hard and unscoped(each.subject) == whom:
             hards[each.resource] = min(each.limit.hard, hards.get(each.resource, each.limit.hard))
 
-    def weigh(amounts: Amounts) -> Amount:
+    def weigh(_: Row, amounts: Amounts) -> Amount:
         parts = (Fraction(amount) / hards[name] for name, amount in amounts if name in hards)
         return max(parts, default=Fraction(0))
 
