@@ -7,7 +7,9 @@ import re
 import signal
 import subprocess
 import sys
+import tomllib
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,8 @@ import pytest
 from tests.cli.running import IN_A_TERMINAL, USERQUOTA, in_process, userquota
 from webhook import cli
 
-DOCUMENT = (Path(__file__).parents[2] / "docs/command-line.md").read_text()
+ROOT = Path(__file__).parents[2]
+DOCUMENT = (ROOT / "docs/command-line.md").read_text()
 
 
 def called(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
@@ -93,6 +96,37 @@ def test_the_lines_of_the_document_complete_commands(tmp_path: Path) -> None:
 
     assert sorted(sources.values()) == ["bash", "fish", "zsh"]
     assert done.stdout == "plain,validate\n"
+
+
+COMPLETED = {
+    "a command": (["poli"], ["policy\tWork with policies."], ":4"),
+    "all behind a command": (["policy", ""], ["diff\t", "schema\t", "test\t", "validate\t"], ":4"),
+    "an option": (["top", "--s"], ["--sort\tAs a policy names it; or age, for the oldest objects."], ":4"),
+    "a value": (["top", "--by", "te"], ["tenant"], ":4"),
+    "a file": (["check", "-f", "mani"], [], ":0"),
+    "a path": (["top", "--kubeconfig", ""], [], ":0"),
+    "behind wrong use": (["get", "alice", "-o", "js"], ["json"], ":4"),
+    "no option of that name": (["policy", "validate", "--nothing"], [], ":0"),
+}
+
+
+@pytest.mark.parametrize(("words", "known", "directive"), COMPLETED.values(), ids=COMPLETED.keys())
+def test_kubectl_is_told_what_may_follow(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    known: list[str],
+    directive: str,
+) -> None:
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    module, _, name = scripts["kubectl_complete-userquota"].partition(":")
+    monkeypatch.setattr("sys.argv", ["kubectl_complete-userquota", *words])
+    getattr(import_module(module), name)()
+
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert last == directive
+    assert len(lines) == len(known)
+    assert all(line.startswith(told) for line, told in zip(lines, known, strict=True))
 
 
 @pytest.mark.slow

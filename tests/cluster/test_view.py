@@ -7,6 +7,7 @@ import os
 import signal
 import ssl
 import subprocess
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -193,6 +194,25 @@ def test_kubectl_finds_the_plugin_on_the_path(running: RunningWebhook, place: st
     )
 
     assert done.stdout.split() == ["user/alice", "group/ml"]
+
+
+def test_kubectl_completes_the_words_of_the_plugin(running: RunningWebhook, tmp_path: Path) -> None:
+    run = "from webhook.cli.completion import main; main()"
+    for name, line in (
+        ("kubectl-userquota", "exit 1"),
+        ("kubectl_complete-userquota", f'{sys.executable} -c "{run}" "$@"'),
+    ):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{line}\n")
+        (tmp_path / name).chmod(0o755)
+    done = subprocess.run(
+        [running.cluster.access.kubectl_binary, "__complete", "userquota", "top", "--by", "ten"],
+        env=os.environ | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout == "tenant\n:4\n"
 
 
 def test_get_with_w_prints_again_when_something_changes(running: RunningWebhook, place: str) -> None:
