@@ -278,6 +278,11 @@ WRONG = {
     "top --by user user/alice": "SUBJECT and -n go with --by object",
     "top --by tenant --sort age": "--sort age goes with --by object",
     "top user/alice -n red": "give one of SUBJECT and -n",
+    "explain usr/alice": "usr/alice is no subject: did you mean user/alice?",
+    "explain pods/": (
+        "pods/ is no subject: expected user/NAME, group/NAME, tenant/NAME, namespace/NAME, serviceaccounts/NAME "
+        "or cluster"
+    ),
     "explain user/alice -n red": "give one of SUBJECT and -n",
 }
 

@@ -309,6 +309,28 @@ def test_allocations_have_the_labels_that_the_policy_names_and_are_selected_by_t
     eventually(lambda: "tags" not in told("-o", "json").out)
 
 
+def test_everybody_is_told_why_they_pay_for_an_object(running: RunningWebhook, place: str) -> None:
+    words = ("explain", "pod/of-alice", "-n", place, "-o", "json")
+    found = json.loads(get(running, *words).out)
+    assert (found["payer"], found["stamp"]["owner"], found["controllers"]) == ("alice", "alice", [])
+    assert found["rule"].startswith("its stamp: who made it")
+    assert found["chargedTo"] == ["user/alice", "group/ml", "tenant/research", f"namespace/{place}", "cluster"]
+    limits = {(each["subject"], each["resource"]): each["entry"] for each in found["limits"]}
+    assert limits == {
+        ("user/alice", "pods"): "defaults.user",
+        ("user/alice", "requests.cpu"): "defaults.user",
+        ("group/ml", "requests.cpu"): "groups.ml.pool",
+        ("tenant/research", "requests.cpu"): "tenants.research",
+    }
+    by_admin = json.loads(get(running, *words, user="admin").out)
+    assert {key: by_admin[key] for key in ("payer", "chargedTo")} == {key: found[key] for key in ("payer", "chargedTo")}
+    assert len(by_admin["limits"]) == len(found["limits"])
+
+    refused = get(running, "explain", "pod/of-bob", "-n", place)
+    assert (refused.code, refused.out) == (2, "")
+    assert "bob" not in refused.err
+
+
 def test_top_shows_who_holds_most(running: RunningWebhook, place: str) -> None:
     objects = rows(get(running, "top", "-n", place, user="admin"))
     people = rows(get(running, "top", "--by", "user", "--sort", "cpu", "--limit", "2", user="admin"))

@@ -15,7 +15,7 @@ from webhook.quota.objects import ObjectKey
 from webhook.quota.quantity import NANOS
 from webhook.quota.reservation import CREATED, Reservation
 from webhook.quota.resources import Amounts
-from webhook.quota.subject import CLUSTER, Payer, Subject
+from webhook.quota.subject import CLUSTER, Payer, Subject, scoped
 from webhook.quota.usage import Row
 from webhook.view.allocations import Allocation, Allocations, Page, Selection, State, Sum
 from webhook.view.label_selector import read_terms
@@ -67,6 +67,34 @@ def test_an_object_that_exists_is_used_since_it_was_created() -> None:
     key, _ = put(made, "a", ALICE, cost(2), created=100)
 
     assert page(made).allocations == (Allocation(key, "a", "alice", 100, State.USED, cost(2), ()),)
+
+
+def test_it_names_in_whose_sums_it_counts_and_no_pool_of_nodes() -> None:
+    of_h100 = "scopeSelector: {matchExpressions: [{scopeName: NodeClass, operator: In, values: [h100]}]}"
+    made = scene(
+        "groups: {ml: {pool: {hard: {cpu: 9}}}, free: {perMember: {hard: {cpu: 1}}}}\n"
+        "nodeClasses: {h100: {nodes: {matchLabels: {gpu: h100}}}}\n"
+        "tenants: {research: {namespaces: {matchLabels: {team: research}}}}\n"
+        f"users:\n  alice:\n    scoped: [{{{of_h100}, hard: {{cpu: 3}}}}]\n"
+        "commitments: {c: {tenant: research, nodeClass: h100, amounts: {cpu: 8}}}\n"
+    )
+    [selector] = made.policy.selectors
+    key, row = put(made, "a", Payer("alice", ("free", "ml")), scopes=("NodeClass=h100", "Zone"))
+
+    [found] = page(made).allocations
+    own = ("user/alice", "group/ml", "tenant/research", "namespace/red", "cluster")
+    assert found.charged == (*own, *(scoped(Subject(each), selector) for each in own))
+    assert set(made.usage.subjects_of(row.account, key.namespace)) > set(found.charged)
+
+
+def test_nobody_learns_whose_sums_a_write_of_somebody_else_counts_in() -> None:
+    made = scene()
+    put(made, "a", ALICE)
+    update(made, "a", BOB, 3, uid="another", base=CREATED)
+
+    [hers] = page(made, Selection(owner="alice")).allocations
+    assert hers.charged == ("user/alice", "namespace/red", "cluster")
+    assert "user/bob" in page(made).allocations[0].charged
 
 
 def test_one_in_flight_has_no_age_and_nothing_committed() -> None:

@@ -120,6 +120,7 @@ def test_an_allocation_is_told_with_what_it_holds_and_what_is_in_flight() -> Non
                         "requests.nvidia.com/gpu.shared": "3",
                     },
                     "reserved": {},
+                    "chargedTo": ("user/alice", "namespace/red", "cluster"),
                 },
             }
         ],

@@ -83,10 +83,10 @@ def _show_rows(found: Sequence[Allocated], *, wide: bool) -> None:
                 each.state,
                 age_since(each.created),
                 *(
-                    _told({name: amounts[name] for name in _shown(amounts, wide=wide)})
+                    told_amounts({name: amounts[name] for name in _shown(amounts, wide=wide)})
                     for amounts in (each.committed, each.reserved)
                 ),
-                *((each.uid or "-", _told(each.tags)) if wide else ()),
+                *((each.uid or "-", told_amounts(each.tags)) if wide else ()),
             )
             for each in found
         ],
@@ -107,7 +107,8 @@ def _show_sums(found: Allocations, *, wide: bool) -> None:
         )
 
 
-def _told(pairs: Mapping[str, str]) -> str:
+def told_amounts(pairs: Mapping[str, str]) -> str:
+    """Return amounts, or other pairs, in a cell."""
     return ",".join(f"{name}={text}" for name, text in pairs.items()) or "-"
 
 

@@ -82,11 +82,17 @@ def _acting_as(user: str | None, groups: tuple[str, ...]) -> ActingAs | None:
 _SUBJECTS = ("user", "group", "tenant", "namespace", "serviceaccounts")
 
 
+def is_subject(written: str | None) -> bool:
+    """Whether *written* is how a subject is called, or nothing is."""
+    kind, _, name = (written or "cluster").partition("/")
+    return written in (None, "cluster") or bool(kind in _SUBJECTS and name)
+
+
 def subject_in(written: str | None) -> str | None:
     """Return a subject as it is written, None if there is none. Raises: UsageError for what no subject is called."""
-    kind, slash, name = (written or "cluster").partition("/")
-    if written in (None, "cluster") or (kind in _SUBJECTS and name):
+    if written is None or is_subject(written):
         return written
+    kind, slash, name = written.partition("/")
     if not slash:
         raise click.UsageError(f"{written} is no subject: did you mean user/{written}?")
     close = difflib.get_close_matches(kind, _SUBJECTS, n=1)

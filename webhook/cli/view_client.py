@@ -28,6 +28,10 @@ class ViewError(WebhookError):
     """The API server did not answer what was asked. One line that says why, and what to do."""
 
 
+class NoRightError(ViewError):
+    """Whoever asks may not see that."""
+
+
 class Limit(msgspec.Struct, frozen=True):
     """A row of `limits`; `hard` and what depends on it are None where nothing limits what is used."""
 
@@ -85,6 +89,7 @@ class Allocated(msgspec.Struct, frozen=True, rename="camel"):
     reserved: dict[str, str] = {}
     other_owners: tuple[str, ...] = ()
     tags: dict[str, str] = {}
+    charged_to: tuple[str, ...] | None = None
 
 
 class Sum(msgspec.Struct, frozen=True):
@@ -348,7 +353,7 @@ class ViewClient:
                 f"the API server does not serve {wire.GROUP}: apply manifests/apiservice.yaml, see docs/view.md"
             ) from error
         except ForbiddenError as error:
-            raise ViewError(error.message) from error
+            raise NoRightError(error.message) from error
         except ServerError as error:
             no_view = f"the API server reaches no replica that has a view ({error.status}), see docs/view.md"
             raise ViewError(f"userquota does not answer: {error.message if error.reason else no_view}") from error

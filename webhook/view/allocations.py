@@ -19,7 +19,7 @@ from webhook.quota.expected import ExpectedPods
 from webhook.quota.objects import ObjectKey
 from webhook.quota.reservation import Reservation
 from webhook.quota.resources import Amount, Amounts
-from webhook.quota.subject import CLUSTER, Account, Subject
+from webhook.quota.subject import CLUSTER, Account, Subject, selector_of
 from webhook.quota.tags import Tags
 from webhook.quota.usage import Holdings, Row
 from webhook.view.label_selector import Term, selects
@@ -69,6 +69,8 @@ class Allocation:
     tags: Tags = ()
     catalogue: Catalogue = field(default_factory=dict, compare=False)
     """What the policy says of resources."""
+    charged: tuple[Subject, ...] = field(default=(), compare=False)
+    """In whose sums it counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,8 @@ class Allocations:
         self._sessions: list[tuple[ObjectKey, Sequence[Row | Reservation]]] = []
         self._holds = ExpectedPods()
         self._sums: dict[str, list[Amount]] = {}
+        self._selectors = frozenset(("", *map(str, scene.policy.selectors)))
+        """Of those by which the policy limits: pools of nodes and guarantees have others before their subjects."""
         self._selected: dict[Tags, bool] = {}
         """Whether what has these tags is asked for: most objects share them."""
         self._rows: Counter[Amounts] = Counter()
@@ -223,7 +227,15 @@ class Allocations:
                 state = State.ANOTHER
         catalogue = self._scene.policy.catalogue
         tags = () if stored is None else stored.tags
-        return Allocation(key, uid, owner, created, state, committed, reserved, tuple(others), tags, catalogue)
+        charged = dict.fromkeys(
+            subject
+            for each in records
+            for subject in self._scene.usage.subjects_of(each.account, key.namespace)
+            if selector_of(subject) in self._selectors
+        )
+        return Allocation(
+            key, uid, owner, created, state, committed, reserved, tuple(others), tags, catalogue, tuple(charged)
+        )
 
     def _is_charged(self, account: Account, namespace: str) -> bool:
         selection = self._selection

@@ -182,6 +182,7 @@ def allocated(each: Allocation) -> Json:
         **({"tags": dict(each.tags)} if each.tags else {}),
         "committed": _amounts(each.committed, each.catalogue),
         "reserved": _amounts(each.reserved, each.catalogue),
+        "chargedTo": each.charged,
     }
 
 
