@@ -41,7 +41,9 @@ RUN_BY = {
     ("certs/README.md", "userquota certs rotate  …"): (
         f"{ROTATION}::test_rotate_has_the_next_one_sign_and_waits_until_the_old_one_is_gone"
     ),
-    ("certs/README.md", "userquota certs rotate --all…"): f"{ROTATION}::test_rotate_says_what_it_waits_for_in_vain",
+    ("certs/README.md", "userquota certs rotate --all…"): (
+        f"{ROTATION}::test_rotate_all_replaces_both_and_no_call_fails_meanwhile"
+    ),
     ("certs/README.md", "userquota certs drill…"): (
         f"{ROTATION}::test_a_drill_counts_the_calls_that_were_not_answered"
     ),

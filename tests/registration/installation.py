@@ -54,13 +54,13 @@ class Installation:
         self.replicas: list[Replica] = []
         self.clock = Hands()
         self._control_plane = control_plane
-        self._api = api
+        self.api = api
 
     async def start(self) -> Replica:
-        identity = await from_secret(self._api, namespace=self.namespace, names=[self.name], clock=self.clock)
+        identity = await from_secret(self.api, namespace=self.namespace, names=[self.name], clock=self.clock)
         drifted: list[str] = []
         registration = Registration(
-            self._api,
+            self.api,
             ServiceForm(self.cluster.manifests),
             identity,
             on_drift=drifted.append,
@@ -94,9 +94,9 @@ class Installation:
 
     async def promote(self) -> None:
         now = self.clock.now()
-        found = await read_authorities(self._api, namespace=self.namespace, now=now)
+        found = await read_authorities(self.api, namespace=self.namespace, now=now)
         wanted = replace(found, authorities=promote(found.authorities, now))
-        assert await replace_authorities(self._api, wanted, namespace=self.namespace)
+        assert await replace_authorities(self.api, wanted, namespace=self.namespace)
 
     def delete_secret(self) -> None:
         self._control_plane.kubectl("delete", "secret", "userquota-ca", "-n", self.namespace)

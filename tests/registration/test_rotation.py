@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import structlog
 
 from localcluster.controlplane import ControlPlane
+from tests.certificates.test_certificates import shake_hands, trusting
 from tests.cli.running import Ended, in_process
 from tests.registration.installation import Installation
 from webhook.registration import manifest_files
@@ -85,6 +87,35 @@ async def test_rotate_has_the_next_one_sign_and_waits_until_the_old_one_is_gone(
     assert old not in b"".join(certs.installation.cluster.bundles().values())
 
 
+async def test_rotate_all_replaces_both_and_no_call_fails_meanwhile(
+    certs: Certs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After each write and each look of a replica, every caBundle trusts what every replica serves."""
+    installation = certs.installation
+    old = set(certificates(installation.stored()))
+    patch = installation.api.patch
+    written: list[str] = []
+
+    async def patch_and_check(path: str, *arguments: Any, **options: Any) -> bytes:
+        answer = await patch(path, *arguments, **options)
+        installation.check()
+        written.append(path)
+        return answer
+
+    monkeypatch.setattr(installation.api, "patch", patch_and_check)
+    done = await certs.with_looks("rotate", "--all", "--timeout", "120", looks=16)
+
+    assert (done.code, done.out) == (0, "")
+    assert done.err.splitlines()[0] == "the new authorities are stored"
+    assert done.err.splitlines()[-1] == "the old ones are gone from every caBundle"
+    signing, following = certificates(installation.stored())
+    assert old.isdisjoint((signing, following))
+    assert len(written) >= 4  # both configurations: the new ones come, the old ones go
+    for replica in installation.replicas:
+        shake_hands(replica.identity.context, trusting(signing), name=installation.name)
+    await installation.check_at_rest()
+
+
 async def test_rotate_says_what_it_waits_for_in_vain(certs: Certs) -> None:
     done = await certs("rotate", "--all", "--timeout", "0.1")
     assert done.code == 2
@@ -94,13 +125,18 @@ async def test_rotate_says_what_it_waits_for_in_vain(certs: Certs) -> None:
     ]
 
 
-async def test_a_drill_counts_the_calls_that_were_not_answered(certs: Certs) -> None:
+@pytest.mark.parametrize("both", [False, True], ids=["the one that follows", "both"])
+async def test_a_drill_counts_the_calls_that_were_not_answered(certs: Certs, both: bool) -> None:
     """No webhook of this test matches the namespace, so that all pods are created; a call of nobody is none."""
-    done = await certs.with_looks("drill", "--in", "default", "--rate", "5", looks=12)
+    old, following = certificates(certs.installation.stored())
+    options = ("--all",) if both else ()
+    done = await certs.with_looks("drill", *options, "--in", "default", "--rate", "5", looks=16)
     assert done.code == 0, done.err
     calls, _, failed = done.out.strip().partition(" calls, ")
     assert int(calls) > 0
     assert failed == "0 failed"
+    trusted = b"".join(certs.installation.cluster.bundles().values())
+    assert (old in trusted, following in trusted) == (False, not both)
 
 
 async def test_without_a_secret_it_says_so(certs: Certs) -> None:
