@@ -32,19 +32,27 @@ def namespace(facts: Facts) -> Finding:
     return _labels(check, facts.name, found.labels)
 
 
-def _labels(check: str, name: str, labels: Mapping[str, str]) -> Finding:
-    # The API server writes the first and refuses other values of both, but it did not in versions long ago.
+def other_labels(name: str, labels: Mapping[str, str]) -> str:
+    """Return in what the *labels* of our namespace *name* are not those of the manifests; empty if in nothing."""
     if labels.get(NAME_LABEL) != name:
-        fix = f"kubectl label --overwrite namespace {name} {NAME_LABEL}={name}"
-        return wrong(check, f"the label {NAME_LABEL} does not say {name}: the namespace is not exempt", fix)
+        return f"the label {NAME_LABEL} does not say {name}: the namespace is not exempt"
     level = labels.get(_ENFORCE, "")
     if level and level not in _LEVELS:
-        fix = f"kubectl label --overwrite namespace {name} {_ENFORCE}=restricted"
-        return wrong(check, f"the label {_ENFORCE} is {level}, which is no level", fix)
+        return f"the label {_ENFORCE} is {level}, which is no level"
     if level != "restricted":
         said = f"has {level}" if level else "is missing"
-        return ok(check, f"{name}; its label {_ENFORCE} {said}, the manifests have restricted")
-    return ok(check, f"{name}, with the labels of the manifests")
+        return f"its label {_ENFORCE} {said}, the manifests have restricted"
+    return ""
+
+
+def _labels(check: str, name: str, labels: Mapping[str, str]) -> Finding:
+    found = other_labels(name, labels)
+    # The API server writes the first and refuses other values of both, but it did not in versions long ago.
+    if labels.get(NAME_LABEL) != name:
+        return wrong(check, found, f"kubectl label --overwrite namespace {name} {NAME_LABEL}={name}")
+    if labels.get(_ENFORCE, "") not in ("", *_LEVELS):
+        return wrong(check, found, f"kubectl label --overwrite namespace {name} {_ENFORCE}=restricted")
+    return ok(check, f"{name}; {found}" if found else f"{name}, with the labels of the manifests")
 
 
 def quotas(facts: Facts) -> Finding:

@@ -7,6 +7,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 
+import structlog
+
+from webhook.doctor.of_namespace import other_labels
 from webhook.documents.policy_config_map import Fault, PolicyConfigMap
 from webhook.kube.api import KubernetesApi
 from webhook.kube.device_classes import DeviceClass, ExtendedNames
@@ -34,6 +37,8 @@ from webhook.wiring.policy_notices import PolicyNotices
 from webhook.wiring.watched_groups import WatchedGroups
 from webhook.wiring.watched_nodes import WatchedNodes
 
+log = structlog.get_logger(__name__)
+
 
 class WatchedPolicy:
     """Watches the policy and all that decides with it whom an object is charged to; `index` is bound by that."""
@@ -49,6 +54,7 @@ class WatchedPolicy:
         store_version: Callable[[], Awaitable[int]],
     ) -> None:
         self._events = events
+        self._own_namespace = settings.namespace
         self._on_policy = on_policy
         self._ledger: LedgerStore | None = None
         self.labels = NamespaceLabels(api, on_change=self._rebind_namespace)
@@ -122,8 +128,15 @@ class WatchedPolicy:
         return known and self.policy.condition().ok
 
     def _rebind_namespace(self, name: str) -> None:
+        if name == self._own_namespace:
+            self._tell_labels(self.labels.known(name))
         if self.index.rebind_namespace(name):
             self._counted_anew()
+
+    def _tell_labels(self, labels: Mapping[str, str]) -> None:
+        """Tell in the log what *labels* of our namespace are not those of the manifests, unless it has just gone."""
+        if labels and (reason := other_labels(self._own_namespace, labels)):
+            log.warning("other labels than the manifests", namespace=self._own_namespace, reason=reason)
 
     def _counted_anew(self) -> None:
         if self._ledger is not None:
