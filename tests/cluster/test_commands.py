@@ -99,10 +99,12 @@ def test_policies_are_compared_and_checked_with_the_usage_of_the_cluster(
     running.cluster.kubectl("create", "-n", place, "-f", "-", user="alice", stdin=pod("of-alice", cpu="3"))
     write(tmp_path / "main/policy.yaml", LIMITS)
     write(tmp_path / "policy.yaml", LIMITS.replace("cpu: 4", "cpu: 2"))
-    diff, get, with_usage = (each for each in commands_of("docs/policy-tests.md") if "policy test" not in each)
+    lines = (each for each in commands_of("docs/policy-tests.md") if "policy test" not in each)
+    diff, get, with_usage, live = lines
     assert "any other user" in play(diff, code=1).stdout
     play(get)
     assert "user/alice" in play(with_usage, code=1).stdout
+    assert "user/alice" in play(live, code=1).stdout
 
     write(tmp_path / "overlay/kustomization.yaml", f"namespace: {place}\nresources: [pod.yaml]\n")
     write(tmp_path / "overlay/pod.yaml", pod("more", cpu="1"))

@@ -75,7 +75,8 @@ def test_a_diff_says_who_would_be_over_by_what_is_used_there(
 
     refused = in_process(*words, str(running.cluster.kubeconfig("alice")))
     assert (refused.code, refused.out) == (2, "")
-    assert refused.err.startswith("userquota: the ConfigMaps of the policy cannot be read: ")
+    assert refused.err.startswith("userquota: webhook configurations: ")
+    assert refused.err.endswith("no cluster is asked, see docs/policy-tests.md\n")
 
 
 def test_edits_are_judged_before_they_are_stored(running: RunningWebhook, alice: Person) -> None:
