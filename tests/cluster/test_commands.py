@@ -15,6 +15,7 @@ import pytest
 from tests.cli.running import USERQUOTA
 from tests.cluster.conftest import UNLIMITED
 from tests.cluster.running import RunningWebhook, eventually, pod
+from tests.cluster.test_walkthrough import AGE
 from tests.cluster.workloads import deployment
 from tests.commands import command, commands_of, printed_below
 
@@ -140,7 +141,7 @@ def shown_to_alice(play: Play, line: str) -> str:
 
 def is_shown(play: Play, line: str) -> bool:
     told = printed_below("docs/view.md", line)
-    return re.sub(r"\b\d+s\b", "45s", shown_to_alice(play, line)).split() == told.split()
+    return re.sub(AGE, "45s", shown_to_alice(play, line)).split() == told.split()
 
 
 def test_denials_are_shown_as_in_the_document(running: RunningWebhook, red: str, play: Play) -> None:

@@ -18,7 +18,7 @@ import pytest
 from tests.cluster.conftest import emptied
 from tests.cluster.kubernetes_cases import CASES, Case
 from tests.cluster.made_nodes import MadeNodes
-from tests.cluster.running import RunningWebhook
+from tests.cluster.running import PATIENCE, RunningWebhook
 from tests.cluster.scenes import KINDS, Scene, person_of, watch
 from tests.cluster.test_who_pays import OWNER
 from tests.replicated.asking import Asking
@@ -46,6 +46,8 @@ _ENTRIES = {
 """What limits a person, and the namespace where they act."""
 
 _SECONDS_TO_SETTLE = 60
+_BETWEEN = 0.05
+"""Seconds between the beginnings of two cases: all of them at once are more than a busy machine answers in time."""
 
 
 @dataclass(frozen=True)
@@ -165,8 +167,11 @@ async def play_all(
         async with nodes.ready():
             watches = [asyncio.create_task(watch(cluster, kind, scenes, nodes, begun)) for kind in KINDS]
             try:
-                await asyncio.wait_for(begun.wait(), 30)
-                acts = {key: asyncio.create_task(_act(CASES[key[0]], scene)) for key, scene in scenes.items()}
+                await asyncio.wait_for(begun.wait(), PATIENCE)
+                acts = {
+                    key: asyncio.create_task(_act(CASES[key[0]], scene, after=number * _BETWEEN))
+                    for number, (key, scene) in enumerate(scenes.items())
+                }
                 if acts:
                     await asyncio.wait(acts.values())
                 assert [each for each in watches if each.done()] == []
@@ -190,8 +195,9 @@ async def play_all(
     }
 
 
-async def _act(case: Case, scene: Scene) -> BaseException | None:
+async def _act(case: Case, scene: Scene, *, after: float) -> BaseException | None:
     """Return why the case did not come to its end."""
+    await asyncio.sleep(after)
     try:
         await case.act(scene)
     except Exception as error:  # noqa: BLE001 - it is the failure of one of the tests, which raises it

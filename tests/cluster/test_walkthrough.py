@@ -27,7 +27,10 @@ DOCUMENT = ROOT / "docs/walkthrough.md"
 BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 COMMAND = re.compile(r"(admin|alice|bob|carol)\$ (.*)\n")
 NAMESPACE = "research"
-MOVING = {r"\b\d+s\b": "45s", r"\bweb-\w+-\w{5}\b": "web-pod", r'time="[\d.]+"': 'time="0.1"', r" +": " "}
+AGE = r"\b(?:[1-9]m)?\d+s\b|\b[1-9]m\b"
+"""Up to ten minutes. The document has no amounts of a few thousandths of a core."""
+
+MOVING = {AGE: "45s", r"\bweb-\w+-\w{5}\b": "web-pod", r'time="[\d.]+"': 'time="0.1"', r" +": " "}
 """What differs from one run to the next: ages, the names of pods, times; and so the widths of columns."""
 
 
@@ -73,4 +76,5 @@ def printed(running: RunningWebhook, folder: Path, who: str, line: str) -> str:
         eventually(lambda: "policy" in running.log.read_text()[len(before) :])
     elif "apply" in line:
         time.sleep(2)  # controllers make pods, and the replica sees them
+        eventually(lambda: "userquota_reservations 0.0" in running.metrics())
     return done.stdout

@@ -27,7 +27,18 @@ NO_ANSWER = 0
 
 _SECONDS = 30.0
 _TRIES = 10
-_TOO_LATE = ("context deadline exceeded", "no answer in time", "the deadline passed", "try again in a moment")
+_AGAIN_AFTER = 0.5
+"""Seconds: whoever asks again at once keeps a busy machine busy."""
+
+_TOO_LATE = (
+    "context deadline exceeded",
+    "no answer in time",
+    "no answer within",
+    "the deadline passed",
+    "too many requests wait",
+    "more reviews arrive",
+    "try again in a moment",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +206,7 @@ class Asking:
             left = [name for name, answer in answers.items() if is_undecided(answer)]
             if not left:
                 return list(answers.values())
+            await asyncio.sleep(_AGAIN_AFTER)
         raise AssertionError(f"not decided in {_TRIES} tries: {answers[left[0]].message}")
 
     async def create_pod(
