@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -36,11 +37,11 @@ async def test_pods_created_without_a_review_count_at_once_and_free_only_their_o
 ) -> None:
     """Row 27."""
     replicas.set_policy(f"version: 1\nnamespaces: {{{place}: {{hard: {{pods: 2}}}}}}\n")
-    for kind in KINDS:
-        replicas.cluster.kubectl("delete", kind, "userquota")
-    await_absence(replicas.cluster, place)
-    unasked = numbered("unasked", 3)
-    assert statuses(await asking.create_decided(place, unasked, user=person)) == {201: 3}
+    with all_paused(replicas):  # else they would put the configurations back within a second
+        for kind in KINDS:
+            replicas.cluster.kubectl("delete", kind, "userquota")
+        await_absence(replicas.cluster, place)
+        assert statuses(await asking.create_pods(place, numbered("unasked", 3), user=person)) == {201: 3}
     for i in range(replicas.count):
         eventually(lambda i=i: "userquota_unadmitted_objects 3.0" in replicas.metrics(i), within=COUNTED_WITHIN)  # type: ignore[misc]
 
@@ -56,6 +57,17 @@ async def test_pods_created_without_a_review_count_at_once_and_free_only_their_o
         assert ((await asking.create_pod(place, "tried", user=person, dry_run=True)).status == 201) is room
     answers = await asking.create_decided(place, numbered("proper", 10), user=person)
     assert statuses(answers) == {201: 2, 403: 8}
+
+
+@contextmanager
+def all_paused(replicas: Replicas) -> Iterator[None]:
+    for i in range(replicas.count):
+        replicas.pause(i)
+    try:
+        yield
+    finally:
+        for i in range(replicas.count):
+            replicas.resume(i)
 
 
 def await_absence(cluster: ControlPlane, place: str) -> None:
