@@ -20,7 +20,6 @@ from webhook.documents.policy_manifests import read_manifests
 from webhook.documents.policy_notes import Facts, policy_notes
 from webhook.documents.policy_text import PolicyReading, PolicyText, in_order, read_policy
 from webhook.quota.policy import Policy
-from webhook.registration import default_exemptions, manifest_files
 
 _SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 
@@ -63,11 +62,17 @@ def show_notes(reading: PolicyReading) -> int:
 
     The exempt namespaces are those of the manifests.
     """
-    exempt = default_exemptions(manifest_files.webhook_manifests())
+    exempt = _exempt() if reading.namespaces else frozenset()
     notes = policy_notes(reading, Facts(datetime.fromtimestamp(time.time(), UTC), exempt=exempt))
     for note in notes:
         click.echo(f"note: {note}", err=True)
     return len(notes)
+
+
+def _exempt() -> frozenset[str]:
+    from webhook.registration import default_exemptions, manifest_files  # noqa: PLC0415 - it takes long to import
+
+    return default_exemptions(manifest_files.webhook_manifests())
 
 
 def _read(names: Iterable[str], named: frozenset[str]) -> tuple[list[PolicyText], list[Mistake]]:

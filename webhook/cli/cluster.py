@@ -9,11 +9,12 @@ import os
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from webhook.kube.api import ActingAs
+if TYPE_CHECKING:
+    from webhook.kube.api import ActingAs
 
 kubeconfig_option = click.option(
     "--kubeconfig",
@@ -76,6 +77,8 @@ def _acting_as(user: str | None, groups: tuple[str, ...]) -> ActingAs | None:
     for option, value in (("--as", user), *(("--as-group", group) for group in groups)):
         if not value or not value.isprintable():
             raise click.UsageError(f"{option}: expected a name")
+    from webhook.kube.api import ActingAs  # noqa: PLC0415 - half a second that what asks no cluster need not pay
+
     return ActingAs(user, groups)
 
 

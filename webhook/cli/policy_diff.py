@@ -15,11 +15,9 @@ import click
 
 from webhook.cli.checked_policy import checked_policy
 from webhook.cli.cluster import Asking, asking_options, namespace_option
-from webhook.cli.commitment_options import SETTINGS, given
 from webhook.cli.inputs import InputError, read_input_objects
 from webhook.cli.printing import output_option, show_document, show_table
 from webhook.documents.step_by_step import at_once
-from webhook.kube.api import KubeconfigError
 from webhook.ports import UnavailableError
 from webhook.quota.edits import Effect, Known, Overrun, effect_of
 from webhook.quota.effective import LimitChange, changed_limits
@@ -45,15 +43,21 @@ class Compared:
         return bool(self.limits or self.changes.entries or self.changes.settings)
 
 
-@click.command("diff", context_settings=SETTINGS)
+@click.command("diff", context_settings={"auto_envvar_prefix": "USERQUOTA"})
 @click.argument("policies", nargs=-1, metavar="[OLD] NEW")
-@given(
+@click.option(
     "--usage",
+    allow_from_autoenv=False,
     multiple=True,
     metavar="FILE",
     help="Objects of the cluster, saved with kubectl get -A -o json: who would be over a limit. Repeatable.",
 )
-@given("--live", is_flag=True, help="Ask the cluster what is used, and without OLD for its policy.")
+@click.option(
+    "--live",
+    allow_from_autoenv=False,
+    is_flag=True,
+    help="Ask the cluster what is used, and without OLD for its policy.",
+)
 @namespace_option
 @asking_options
 @output_option
@@ -121,7 +125,8 @@ def _live(
     asking: Asking, before: Policy | None, after: Policy, namespace: str, now: datetime
 ) -> tuple[Policy, Policy, Known]:
     """Return both policies and what the cluster says is used. Raises: InputError, which names the way without one."""
-    from webhook.wiring.live_usage import live_comparison  # noqa: PLC0415 - it takes long to import
+    from webhook.kube.api import KubeconfigError  # noqa: PLC0415 - it takes long to import
+    from webhook.wiring.live_usage import live_comparison  # noqa: PLC0415 - as above
 
     reading = live_comparison(*asking, before=before, after=after, namespace=namespace, now=now)
     try:
