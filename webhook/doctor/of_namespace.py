@@ -34,24 +34,27 @@ def namespace(facts: Facts) -> Finding:
 
 def other_labels(name: str, labels: Mapping[str, str]) -> str:
     """Return in what the *labels* of our namespace *name* are not those of the manifests; empty if in nothing."""
+    return _other_label(name, labels)[0]
+
+
+def _other_label(name: str, labels: Mapping[str, str]) -> tuple[str, str]:
+    """Return the same for the first such label, and what it has to be; that is empty where another one does no harm."""
+    # The API server writes the first and refuses other values of both, but it did not in versions long ago.
     if labels.get(NAME_LABEL) != name:
-        return f"the label {NAME_LABEL} does not say {name}: the namespace is not exempt"
+        return f"the label {NAME_LABEL} does not say {name}: the namespace is not exempt", f"{NAME_LABEL}={name}"
     level = labels.get(_ENFORCE, "")
     if level and level not in _LEVELS:
-        return f"the label {_ENFORCE} is {level}, which is no level"
+        return f"the label {_ENFORCE} is {level}, which is no level", f"{_ENFORCE}=restricted"
     if level != "restricted":
         said = f"has {level}" if level else "is missing"
-        return f"its label {_ENFORCE} {said}, the manifests have restricted"
-    return ""
+        return f"its label {_ENFORCE} {said}, the manifests have restricted", ""
+    return "", ""
 
 
 def _labels(check: str, name: str, labels: Mapping[str, str]) -> Finding:
-    found = other_labels(name, labels)
-    # The API server writes the first and refuses other values of both, but it did not in versions long ago.
-    if labels.get(NAME_LABEL) != name:
-        return wrong(check, found, f"kubectl label --overwrite namespace {name} {NAME_LABEL}={name}")
-    if labels.get(_ENFORCE, "") not in ("", *_LEVELS):
-        return wrong(check, found, f"kubectl label --overwrite namespace {name} {_ENFORCE}=restricted")
+    found, label = _other_label(name, labels)
+    if label:
+        return wrong(check, found, f"kubectl label --overwrite namespace {name} {label}")
     return ok(check, f"{name}; {found}" if found else f"{name}, with the labels of the manifests")
 
 
