@@ -19,7 +19,7 @@ import aiohttp
 from localcluster.controlplane import ControlPlane
 from tests.cluster.made_nodes import DOES, NODES, MadeNodes
 from tests.cluster.running import PATIENCE
-from tests.replicated.asking import Answer, Asking, is_undecided
+from tests.replicated.asking import Answer, Asking, decided
 
 Json = dict[str, Any]
 
@@ -37,8 +37,6 @@ KINDS = {
     "CronJob": "apis/batch/v1/{}cronjobs",
 }
 _GROUP = "people"
-_TRIES = 10
-"""Of a person whose request nobody decided in time: hundreds of cases run at once."""
 _STRATEGIC, _MERGE = "application/strategic-merge-patch+json", "application/merge-patch+json"
 
 _DIFFERENT = [
@@ -221,11 +219,8 @@ class Scene:
         return path(kind, self.place) + (f"/{name}" if name else "")
 
     async def _ask(self, method: str, at: str, body: Json, **how: Any) -> Json:
-        for _ in range(_TRIES):
-            answer = await self.asking.ask(method, at, body=body, acting_as=self.person, in_groups=(_GROUP,), **how)
-            if not is_undecided(answer):
-                break
-            await asyncio.sleep(1)
+        who: Json = {"acting_as": self.person, "in_groups": (_GROUP,)}
+        answer = await decided(lambda: self.asking.ask(method, at, body=body, **who, **how))
         assert answer.status in (200, 201, 202), f"{method} {at}: {answer.text}"
         self.warnings += answer.warnings
         return _document(answer)

@@ -12,7 +12,7 @@ import re
 import ssl
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -27,7 +27,7 @@ NO_ANSWER = 0
 
 _SECONDS = 30.0
 _TRIES = 10
-_AGAIN_AFTER = 0.5
+_AGAIN_AFTER = 1.0
 """Seconds: whoever asks again at once keeps a busy machine busy."""
 
 _TOO_LATE = (
@@ -181,33 +181,19 @@ class Asking:
         self, place: str, names: Iterable[str], *, user: str, of: Made, dry_run: bool = False, at_once: int = 100
     ) -> list[Answer]:
         """Create objects of all *names*, *at_once* of them concurrently."""
-        gate = asyncio.Semaphore(at_once)
-
-        async def create(name: str) -> Answer:
-            async with gate:
-                return await self.create(place, name, user=user, of=of, dry_run=dry_run)
-
-        return await asyncio.gather(*map(create, names))
+        return await _each(
+            names, lambda name: self.create(place, name, user=user, of=of, dry_run=dry_run), at_once=at_once
+        )
 
     async def create_decided(
         self, place: str, names: Iterable[str], *, user: str, of: Made = PODS, dry_run: bool = False, at_once: int = 100
     ) -> list[Answer]:
-        """
-        Create objects of all *names* as `create_all` does, and ask again for those that nobody decided in time.
+        """Create objects of all *names* as `create_all` does, and ask again for what nobody decided in time."""
 
-        A machine that is too busy may leave some of a burst to an error, which is neither a verdict nor stored.
-        Raises: AssertionError if that does not end.
-        """
-        answers = {each: Answer(NO_ANSWER, "", 0, 0) for each in names}
-        left = list(answers)
-        for _ in range(_TRIES):
-            asked = await self.create_all(place, left, user=user, of=of, dry_run=dry_run, at_once=at_once)
-            answers |= zip(left, asked, strict=True)
-            left = [name for name, answer in answers.items() if is_undecided(answer)]
-            if not left:
-                return list(answers.values())
-            await asyncio.sleep(_AGAIN_AFTER)
-        raise AssertionError(f"not decided in {_TRIES} tries: {answers[left[0]].message}")
+        def create(name: str) -> Awaitable[Answer]:
+            return decided(lambda: self.create(place, name, user=user, of=of, dry_run=dry_run))
+
+        return await _each(names, create, at_once=at_once)
 
     async def create_pod(
         self, place: str, name: str, *, user: str, dry_run: bool = False, generate: bool = False, server: int = 0
@@ -235,9 +221,28 @@ class Asking:
         return {each["metadata"]["name"]: each["metadata"]["uid"] for each in json.loads(answer.text)["items"]}
 
 
-def is_undecided(answer: Answer) -> bool:
-    """Whether the time was over before a webhook, or its ledger, had decided."""
-    return answer.status == 500 and any(words in answer.message for words in _TOO_LATE)
+async def decided(ask: Callable[[], Awaitable[Answer]]) -> Answer:
+    """
+    Return the answer to a request, which is asked again where nobody decided it in time.
+
+    A machine that is too busy may leave some to an error, which is neither a verdict nor stored.
+    """
+    for _ in range(_TRIES - 1):
+        answer = await ask()
+        if not (answer.status == 500 and any(words in answer.message for words in _TOO_LATE)):
+            return answer
+        await asyncio.sleep(_AGAIN_AFTER)
+    return await ask()
+
+
+async def _each(names: Iterable[str], create: Callable[[str], Awaitable[Answer]], *, at_once: int) -> list[Answer]:
+    gate = asyncio.Semaphore(at_once)
+
+    async def created(name: str) -> Answer:
+        async with gate:
+            return await create(name)
+
+    return await asyncio.gather(*map(created, names))
 
 
 def _warning(header: str) -> str:
