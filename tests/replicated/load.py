@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from tests.replicated.asking import Answer, Asking, statuses
@@ -34,6 +35,13 @@ class Load:
         finally:
             self._is_over = True
             await asyncio.gather(*tasks)
+
+    async def until(self, wanted: Mapping[int, int], *, within: float) -> None:
+        """Wait, while the load runs, until each status of *wanted* was answered as often as it says."""
+        end = time.monotonic() + within
+        while any(statuses(self.created)[status] < count for status, count in wanted.items()):
+            assert time.monotonic() < end, f"{wanted} not within {within} s: {self.summary()}"
+            await asyncio.sleep(0.1)
 
     @property
     def uids(self) -> set[str]:

@@ -31,12 +31,12 @@ async def test_however_often_replicas_are_killed_no_more_is_ever_stored_than_the
     async with History(replicas.cluster, place) as history:
         async with load.running():
             await kill_in_turn(replicas, times=KILLS)
+            # What a killed replica was granted is answered 500 until it lapses: wait for as much as has a meaning.
+            await load.until({201: 5 * LIMIT + 1, 403: LIMIT + 1}, within=PATIENCE)
         assert await history.shows(load.uids), "an object that was created is not stored"
     # Room that is held for requests whose replica was killed may keep the last places free all the while.
     assert LIMIT - KILLS < history.most <= LIMIT
     assert set(statuses(load.created)) <= {201, 403, 500}, load.summary()
-    assert statuses(load.created)[403] > LIMIT, load.summary()
-    assert statuses(load.created)[201] > 5 * LIMIT, load.summary()
 
     await asyncio.to_thread(replicas.wait_until_ready)
     await until_settled(asking, place)
