@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from webhook.ledger.own_grant import VALID_FOR, Charged, Moment, OwnGrant
-from webhook.ledger.protocol import Grant, Ledger, Room
+from webhook.ledger.protocol import Grant, Ledger, Room, SettledVersion
 from webhook.quota.commitments import InForce
 from webhook.quota.decision import Allowed, Decision
 from webhook.quota.demand import Demand, LimitKey
@@ -271,12 +271,13 @@ class Grants:
         ledger = replace(ledger, recalls=recalls)
         spare, hards = self._spare(ledger, counted, now, may_take=may_take, has_new=has_new)
         token = self._new_token()
-        room, settled = self.own.begin(token, spare, hards, now=now)
+        renewed = self.own.begin(token, spare, hards, now=now)
         grants = {each: grant for each, grant in self._others_in(ledger) if each not in self._expired}
-        if room:
-            grants[token] = Grant(self._holder, tuple(self._resources), room)
+        if renewed.room:
+            grants[token] = Grant(self._holder, tuple(self._resources), renewed.room)
         newest = [versions for each, versions in self._expired.items() if each in ledger.grants]
-        return replace(ledger, grants=grants).settled(*chain(settled, *(each.items() for each in newest)))
+        gone = chain.from_iterable(map(SettledVersion._make, each.items()) for each in newest)
+        return replace(ledger, grants=grants).settled(*renewed.left, *gone)
 
     def landed(self) -> None:
         """Record that a swap is stored, if it is one which `following` was called for."""

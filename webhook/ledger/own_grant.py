@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from webhook.ledger.protocol import Room
+from webhook.ledger.protocol import Room, SettledVersion
 from webhook.quota.demand import Demand, LimitKey
 from webhook.quota.reservation import Attempt, Reservation
 from webhook.quota.resources import Amount
@@ -41,6 +41,13 @@ class Moment(NamedTuple):
     def until(self, now: Moment) -> float:
         """Return the seconds from this moment until *now*."""
         return max(now.since_boot - self.since_boot, now.wall - self.wall)
+
+
+class Renewed(NamedTuple):
+    """The `room` of a grant as the next swap writes it, and where what leaves it with that swap was seen."""
+
+    room: Room
+    left: Sequence[SettledVersion]
 
 
 @dataclass(eq=False, slots=True)
@@ -197,12 +204,8 @@ class OwnGrant:
 
     # Swaps.
 
-    def begin(self, token: str, spare: Room, hards: Room, *, now: Moment) -> tuple[Room, Sequence[tuple[str, int]]]:
-        """
-        Begin a swap that writes the grant anew, with *spare* beside what is kept; *hards* are the limits of its keys.
-
-        Returns the room of the new grant, and the resource and version of what leaves it, 0 of what needs no mark.
-        """
+    def begin(self, token: str, spare: Room, hards: Room, *, now: Moment) -> Renewed:
+        """Begin a swap that writes the grant anew, with *spare* beside what is kept; *hards* limit its keys."""
         leaving = {attempt: each for attempt, each in self._charged.items() if not each.is_kept}
         budget = _Budget(hards=hards)
         for each in self.kept():
@@ -210,7 +213,8 @@ class OwnGrant:
         keys = {**budget.spent, **spare}
         budget.room = {key: budget.spent.get(key, 0) + spare.get(key, 0) for key in keys}
         self._swap = _Swap(token, now, budget, frozenset(leaving))
-        return budget.room, [(each.reservation.key.resource, each.seen_at or 0) for each in leaving.values()]
+        left = [SettledVersion(each.reservation.key.resource, each.seen_at or 0) for each in leaving.values()]
+        return Renewed(budget.room, left)
 
     def landed(self) -> bool:
         """Record that a swap is stored: from now on the grant is what it wrote. Returns False if it wrote none."""

@@ -21,6 +21,13 @@ Room: TypeAlias = Mapping[LimitKey, Amount]
 """An amount above zero for each limit key."""
 
 
+class SettledVersion(NamedTuple):
+    """The version at which an object of `resource` was seen, or gone; 0 if there is nothing to see."""
+
+    resource: str
+    version: int
+
+
 class Grant(NamedTuple):
     """
     What the replica `holder` may allow in its memory, and what it has allowed so and its watch had not shown.
@@ -121,12 +128,14 @@ class Ledger:
         *without* maps each finished token to the version at which its object was seen, 0 if there is nothing to see.
         """
         known = self.reservations
-        seen = ((known[token].key.resource, seen_at) for token, seen_at in without.items() if token in known)
+        seen = (
+            SettledVersion(known[token].key.resource, seen_at) for token, seen_at in without.items() if token in known
+        )
         left_out = without.keys() | set(replaced)
         kept = {token: each for token, each in known.items() if token not in left_out}
         return replace(self.settled(*seen), write=self.write + 1, reservations={**kept, **new})
 
-    def settled(self, *versions: tuple[str, int]) -> Ledger:
+    def settled(self, *versions: SettledVersion) -> Ledger:
         """Return this version, through which a resource is settled up to each of the *versions*; 0 raises nothing."""
         settled_through = dict(self.settled_through)
         for resource, version in versions:
