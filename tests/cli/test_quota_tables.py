@@ -220,7 +220,10 @@ def test_top_lists_the_oldest_objects_and_tenants(tmp_path: Path) -> None:
         cluster.has(f"{base}/quotas", {"status": {"limits": [user]}}, {"status": {"limits": [tenant]}})
         oldest = in_process("top", "--sort", "age", "-n", "red", "--kubeconfig", str(cluster.config))
         tenants = in_process("top", "--by", "tenant", "--kubeconfig", str(cluster.config))
+        words = ("-o", "name", "--kubeconfig", str(cluster.config))
+        named = [in_process("top", *words).out, in_process("top", "--by", "tenant", *words).out]
 
+    assert named == ["pods/red/a\n", "tenant/research\n"]
     assert "sortBy=age&" in cluster.asked[0]
     assert [line.split() for line in oldest.out.splitlines()] == [
         ["OWNER", "RESOURCE", "NAMESPACE", "NAME", "AGE", "AMOUNTS"],

@@ -4,26 +4,34 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import click
 
 from webhook.cli.cluster import Asking, asking_options
 from webhook.cli.printing import output_in, show_document, show_table
 from webhook.cli.view_client import Document, connected, pools_in
+from webhook.cli.watching import run, show_changes, watch_option
 
 
 @click.command("capacity", context_settings={"auto_envvar_prefix": "USERQUOTA"})
+@watch_option
 @asking_options
 @output_in("table", "json", "yaml", "name")
-def command(*, asking: Asking, output: str) -> None:
+def command(*, watch: bool, asking: Asking, output: str) -> None:
     """
     Show what the nodes of each class have of which a part was promised, and how much is free on demand.
 
     UNUSED is what was promised and is not used: it is not free for others. It takes the right to see others: the
     ClusterRole userquota-view-all.
     """
-    document = asyncio.run(_pools(asking))
+
+    async def asked() -> None:
+        async with connected(*asking) as client:
+            await show_changes(client.pools, lambda document: _show(document, output), watch=watch)
+
+    run(asked, output, watch=watch)
+
+
+def _show(document: Document, output: str) -> None:
     if output in ("json", "yaml"):
         show_document(document, output)
         return
@@ -41,8 +49,3 @@ def command(*, asking: Asking, output: str) -> None:
         show_table(("POOL", "RESOURCE", "HAS", "USED", "RESERVED", "PROMISED", "UNUSED", "FREE"), rows)
     else:
         click.echo("Nothing was promised.", err=True)
-
-
-async def _pools(asking: Asking) -> Document:
-    async with connected(*asking) as client:
-        return await client.pools()

@@ -20,6 +20,7 @@ from webhook.cli.commitment_source import command as sync
 from webhook.cli.commitment_tables import ONGOING, offered_until
 from webhook.cli.printing import output_in, show_document, show_table
 from webhook.cli.view_client import Document, NamedCommitment, commitments_in, connected
+from webhook.cli.watching import run, show_changes, watch_option
 from webhook.quota.periods import Period
 from webhook.wiring.commitment_editor import now
 
@@ -43,22 +44,33 @@ for _each in (*COMMANDS, *OFFERS, sync):
     help="Only those that end within, as '30 days'; the first to end first.",
 )
 @click.option("--all", "everything", is_flag=True, help="Also those that are over.")
+@watch_option
 @asking_options
 @output_in("table", "wide", "json", "yaml", "name")
-def listed(*, holder: str | None, period: Period | None, everything: bool, asking: Asking, output: str) -> None:
+def listed(  # noqa: PLR0913 - one parameter for each option
+    *, holder: str | None, period: Period | None, everything: bool, watch: bool, asking: Asking, output: str
+) -> None:
     """
     List commitments, with the state by the clock, and what the holder uses in the pool beside the amounts.
 
     USED counts for all commitments of a holder in one pool together; what is beyond them is on demand. OFFERED says
     until when one may be accepted. It takes the right to see others: the ClusterRole userquota-view-all.
     """
-    document = dict(asyncio.run(_commitments(asking)))
-    found = commitments_in(document)
-    shown = [
-        each for each in found if holder in (None, each.spec.holder) and (everything or each.status.state in ONGOING)
-    ]
-    if period is not None:
-        shown = _ending(shown, period)
+
+    def show(document: Document) -> None:
+        found = commitments_in(document)
+        chosen = [each for each in found if holder in (None, each.spec.holder)]
+        shown = [each for each in chosen if everything or each.status.state in ONGOING]
+        _show_listed(document, shown if period is None else _ending(shown, period), output)
+
+    async def asked() -> None:
+        async with connected(*asking) as client:
+            await show_changes(client.commitments, show, watch=watch)
+
+    run(asked, output, watch=watch)
+
+
+def _show_listed(document: Document, shown: list[NamedCommitment], output: str) -> None:
     if output in ("json", "yaml"):
         items_by_name = {each["metadata"]["name"]: each for each in document.get("items", ())}
         items = [items_by_name[each.name] for each in shown]
@@ -132,8 +144,3 @@ def _amounts(amounts: dict[str, str]) -> str:
 async def _commitment(asking: Asking, name: str) -> Document:
     async with connected(*asking) as client:
         return await client.commitment(name)
-
-
-async def _commitments(asking: Asking) -> Document:
-    async with connected(*asking) as client:
-        return await client.commitments()

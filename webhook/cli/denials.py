@@ -4,15 +4,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 
 import click
 
 from webhook.cli.cluster import Asking, asking_options
 from webhook.cli.printing import age, output_in, show_document, show_table
+from webhook.cli.watching import run, show_changes, watch_option
 from webhook.kube.api import KubernetesApi
 from webhook.kube.denial_list import ToldDenial, list_denials
 from webhook.quota import durations
@@ -37,6 +37,7 @@ _WIDTH = 80
 @click.option(
     "--reason", "reasons", type=click.Choice(REASONS, case_sensitive=False), multiple=True, help="Only these."
 )
+@watch_option
 @asking_options
 @output_in("table", "wide", "json", "yaml")
 def command(  # noqa: PLR0913 - one parameter for each option
@@ -45,6 +46,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
     everywhere: bool,
     since: str | None,
     reasons: tuple[str, ...],
+    watch: bool,
     asking: Asking,
     output: str,
 ) -> None:
@@ -58,29 +60,37 @@ def command(  # noqa: PLR0913 - one parameter for each option
     if everywhere and namespace:
         raise click.UsageError("give one of -n and -A")
     seconds = _seconds(since)
-    found = asyncio.run(_denials(asking, None if everywhere else (namespace or "")))
-    now = int(time.time())
-    listed = [
-        each
-        for each in found
-        if (not reasons or each.reason in reasons) and (seconds is None or _passed(each, now) <= seconds)
-    ]
-    if output in ("json", "yaml"):
-        show_document({"items": [_item(each) for each in listed]}, output)
-        return
-    if listed:
-        _show(listed, now, wide=output == "wide")
-    else:
-        click.echo("No refusals found.", err=True)
-    click.echo(NOTE, err=True)
+
+    def show(found: Sequence[ToldDenial]) -> None:
+        now = int(time.time())
+        listed = [
+            each
+            for each in found
+            if (not reasons or each.reason in reasons) and (seconds is None or _passed(each, now) <= seconds)
+        ]
+        if output in ("json", "yaml"):
+            show_document({"items": [_item(each) for each in listed]}, output)
+            return
+        if listed:
+            _show(listed, now, wide=output == "wide")
+        else:
+            click.echo("No refusals found.", err=True)
+        click.echo(NOTE, err=True)
+
+    run(
+        lambda: _show_denials(asking, None if everywhere else (namespace or ""), show, watch=watch), output, watch=watch
+    )
 
 
-async def _denials(asking: Asking, namespace: str | None) -> Sequence[ToldDenial]:
-    """Return the denials in *namespace*, in that of the context if it is empty, in all for None."""
+async def _show_denials(
+    asking: Asking, namespace: str | None, show: Callable[[Sequence[ToldDenial]], None], *, watch: bool
+) -> None:
+    """Show the denials in *namespace*, in that of the context if it is empty, in all for None."""
     kubeconfig, context, acting_as = asking
     api = await KubernetesApi.connect(kubeconfig=kubeconfig, context=context, acting_as=acting_as)
     try:
-        return await list_denials(api, "" if namespace is None else namespace or api.namespace)
+        wanted = "" if namespace is None else namespace or api.namespace
+        await show_changes(lambda: list_denials(api, wanted), show, watch=watch)
     finally:
         await api.close()
 

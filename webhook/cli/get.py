@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
@@ -17,9 +16,9 @@ from webhook.cli.cluster import Asking, asking_options, subject_in
 from webhook.cli.printing import may_colour, output_in, show_document
 from webhook.cli.quota_tables import show_quotas
 from webhook.cli.view_client import Document, ViewClient, connected, statuses
+from webhook.cli.watching import run, show_changes, watch_option
 from webhook.settings import Settings
 
-_POLL_SECONDS = 2.0
 _HOME = "userquota-system"
 
 
@@ -60,7 +59,7 @@ def _what(_: click.Context, __: click.Parameter, words: tuple[str, ...]) -> _Wha
     help="Only allocations with these tags, such as team=ml,cost-center!=7: labels that the policy names.",
 )
 @click.option("-A", "--all", "everybody", is_flag=True, help="All subjects. It takes the right to see others.")
-@click.option("-w", "--watch", is_flag=True, help="Print the tables again when they change, until you stop it.")
+@watch_option
 @asking_options
 @output_in("table", "wide", "json", "yaml", "name")
 def command(  # noqa: PLR0913 - what goes with what; one parameter for each option
@@ -106,7 +105,7 @@ def command(  # noqa: PLR0913 - what goes with what; one parameter for each opti
     if what.is_allocations:
         options = {"--owner": owner, "-n": namespace, "--resource": resource, "--selector": selector}
         wanted = _wanted(subject, everybody=everybody, options=options)
-        _run(asking, lambda client: allocations.read(client, wanted), allocations.show, output, watch=watch)
+        _answer(asking, lambda client: allocations.read(client, wanted), allocations.show, output, watch=watch)
         return
     if (subject is not None) + everybody + (namespace is not None) > 1:
         raise click.UsageError("give one of SUBJECT, -A and -n")
@@ -116,7 +115,7 @@ def command(  # noqa: PLR0913 - what goes with what; one parameter for each opti
             return await client.one(subject)
         return await (client.all() if everybody else client.own(namespace or ""))
 
-    _run(asking, read, _show, output, watch=watch)
+    _answer(asking, read, _show, output, watch=watch)
 
 
 def _wanted(subject: str | None, *, everybody: bool, options: Mapping[str, str | None]) -> allocations.Wanted:
@@ -144,27 +143,14 @@ Read = Callable[[ViewClient], Awaitable[Document]]
 Show = Callable[[Document, str], None]
 
 
-def _run(asking: Asking, read: Read, show: Show, output: str, *, watch: bool) -> None:
+def _answer(asking: Asking, read: Read, show: Show, output: str, *, watch: bool) -> None:
     """Print what *read* returns as *show* does. Raises: UsageError."""
-    if watch and output not in ("table", "wide"):
-        raise click.UsageError("-w prints tables: leave -o out, or give -o wide")
-    try:
-        asyncio.run(_print(asking, read, show, output, watch=watch))
-    except KeyboardInterrupt:  # the way to end -w
-        click.echo()
 
+    async def asked() -> None:
+        async with connected(*asking) as client:
+            await show_changes(lambda: read(client), lambda document: show(document, output), watch=watch)
 
-async def _print(asking: Asking, read: Read, show: Show, output: str, *, watch: bool) -> None:
-    """Print what *read* returns; with *watch* for ever, each time that it differs."""
-    async with connected(*asking) as client:
-        last = await read(client)
-        show(last, output)
-        while watch:
-            await asyncio.sleep(_POLL_SECONDS)
-            if (new := await read(client)) != last:
-                last = new
-                click.echo()
-                show(last, output)
+    run(asked, output, watch=watch)
 
 
 def _show(document: Document, output: str) -> None:

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 from fractions import Fraction
 
@@ -13,7 +12,8 @@ import click
 from webhook.cli.cluster import Asking, asking_options, subject_argument
 from webhook.cli.printing import output_in, show_document, show_table
 from webhook.cli.quota_tables import show_holders
-from webhook.cli.view_client import Document, Limit, Status, connected, holdings, statuses
+from webhook.cli.view_client import Document, Limit, Status, ViewClient, connected, holdings, statuses
+from webhook.cli.watching import run, show_changes, watch_option
 from webhook.quota import quantity, resources
 from webhook.quota.resources import canonical_name
 from webhook.view.holders import AGE
@@ -41,8 +41,9 @@ _SUBJECTS = {
 )
 @click.option("--limit", type=click.IntRange(1, 500), default=20, show_default=True, help="How many to list.")
 @click.option("-n", "--namespace", allow_from_autoenv=False, help="Only objects in this namespace.")
+@watch_option
 @asking_options
-@output_in("table", "wide", "json", "yaml")
+@output_in("table", "wide", "json", "yaml", "name")
 def command(  # noqa: PLR0913 - one parameter for each option
     *,
     subject: str | None,
@@ -50,6 +51,7 @@ def command(  # noqa: PLR0913 - one parameter for each option
     by: str,
     limit: int,
     namespace: str | None,
+    watch: bool,
     asking: Asking,
     output: str,
 ) -> None:
@@ -70,17 +72,40 @@ def command(  # noqa: PLR0913 - one parameter for each option
     if by != "object" and resource == AGE:
         raise click.UsageError("--sort age goes with --by object")
     whom = f"namespace/{namespace}" if namespace else subject
-    if by == "object":
-        document = asyncio.run(_objects(asking, resource, limit, whom))
-        if output in ("json", "yaml"):
-            show_document(document, output)
+
+    async def read(client: ViewClient) -> Document:
+        return await (client.all() if by != "object" else client.holders(sort=resource, limit=limit, whom=whom))
+
+    def show(document: Document) -> None:
+        if by == "object":
+            _show_objects(document, resource, output)
         else:
-            show_holders(holdings(document), resource, wide=output == "wide" or resource == AGE)
-        return
-    rows = ranked(statuses(asyncio.run(_all(asking))), resource, _SUBJECTS[by])[:limit]
+            _show_subjects(ranked(statuses(document), resource, _SUBJECTS[by])[:limit], output)
+
+    async def asked() -> None:
+        async with connected(*asking) as client:
+            await show_changes(lambda: read(client), show, watch=watch)
+
+    run(asked, output, watch=watch)
+
+
+def _show_objects(document: Document, resource: str, output: str) -> None:
+    if output in ("json", "yaml"):
+        show_document(document, output)
+    elif output == "name":
+        for each in holdings(document):
+            click.echo(f"{each.resource}/{each.namespace}/{each.name}")
+    else:
+        show_holders(holdings(document), resource, wide=output == "wide" or resource == AGE)
+
+
+def _show_subjects(rows: Iterable[Limit], output: str) -> None:
     if output in ("json", "yaml"):
         listed = [{key: value for key, value in _item(each).items() if value is not None} for each in rows]
         show_document({"items": listed}, output)
+    elif output == "name":
+        for each in rows:
+            click.echo(each.subject)
     else:
         heads = ("SUBJECT", "RESOURCE", "USED", "RESERVED", "HARD", "FREE", "OVER")
         show_table(heads, [tuple(value or "-" for value in _item(each).values()) for each in rows])
@@ -120,13 +145,3 @@ def _item(each: Limit) -> dict[str, str | None]:
         "free": each.free,
         "over": each.over,
     }
-
-
-async def _objects(asking: Asking, resource: str, limit: int, whom: str | None) -> Document:
-    async with connected(*asking) as client:
-        return await client.holders(sort=resource, limit=limit, whom=whom)
-
-
-async def _all(asking: Asking) -> Document:
-    async with connected(*asking) as client:
-        return await client.all()
