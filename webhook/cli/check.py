@@ -15,6 +15,7 @@ from msgspec import structs
 
 from webhook.admission.check_status import DOES_NOT_FIT, NO_VERDICT, CheckStatus, status_of
 from webhook.admission.manifests import Author
+from webhook.cli.check_holders import Held, who_holds
 from webhook.cli.check_reports import show_check, show_check_document
 from webhook.cli.checked_policy import checked_policy
 from webhook.cli.cluster import Asking, asking_options
@@ -80,12 +81,13 @@ def command(  # noqa: PLR0913 - one parameter for each option
     if usage and not policies:
         raise click.UsageError("--usage goes with --policy: a cluster knows what is used")
     policy = checked_policy(policies, exit_code=2) if policies else None
+    holders: tuple[Held, ...] = ()
     manifests = given_manifests(names, is_deep=recursive, goes_on=goes_on)
     if not manifests.objects:
         raise InputError(NOTHING_LEFT)
     if policy is None or asking.acting_as is None:
         try:
-            status = asyncio.run(_live(manifests.objects, asking, namespace))
+            status, holders = asyncio.run(_live(manifests.objects, asking, namespace))
         except (KubeconfigError, ViewError) as error:
             raise InputError(f"{error}\nwith --policy and --as no cluster is asked, see docs/check.md") from error
     else:
@@ -97,19 +99,24 @@ def command(  # noqa: PLR0913 - one parameter for each option
     for note in status.notes:
         click.echo(f"note: {note}", err=True)
     if output == "table":
-        show_check(status)
+        show_check(status, holders)
     else:
-        show_check_document(status, output)
+        show_check_document(status, holders, output)
     if code := _exit_code(status, manifests, unjudged):
         sys.exit(code)
 
 
-async def _live(objects: Sequence[RawObject], asking: Asking, namespace: str) -> CheckStatus:
-    """Return what the webhook of the cluster says. Raises: ViewError, KubeconfigError."""
+async def _live(objects: Sequence[RawObject], asking: Asking, namespace: str) -> tuple[CheckStatus, tuple[Held, ...]]:
+    """Return what the webhook of the cluster says, and who holds what is taken. Raises: ViewError, KubeconfigError."""
     async with connected(*asking) as client:
         status = await client.check(objects, namespace or client.namespace)
+        try:
+            holders = await who_holds(client, status)
+        except ViewError as error:  # the verdict stands without it
+            holders = ()
+            click.echo(f"note: who holds what is taken is not known: {error}", err=True)
     places = zip(status.items, objects, strict=True)
-    return structs.replace(status, items=tuple(structs.replace(each, place=of.place) for each, of in places))
+    return structs.replace(status, items=tuple(structs.replace(each, place=of.place) for each, of in places)), holders
 
 
 def _by_policy(objects: Sequence[RawObject], author: Author, policy: Policy, usage: tuple[str, ...]) -> CheckStatus:

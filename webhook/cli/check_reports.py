@@ -11,17 +11,22 @@ import click
 import msgspec
 
 from webhook.admission.check_status import COSTS_NOTHING, DOES_NOT_FIT, FITS, NO_VERDICT, CheckStatus, Item, LeftRow
-from webhook.cli.printing import show_document, show_table
+from webhook.cli.check_holders import Held
+from webhook.cli.printing import age_since, show_document, show_table
 from webhook.quota.policy import Mode
 from webhook.quota.quantity import Format
 from webhook.quota.resources import read
 from webhook.quota.rounding import at_least, at_most
 
 _BINDING = "<- the tightest"
+_FURTHER = "further objects"
 
 
-def show_check(status: CheckStatus) -> None:
-    """Print tables: the verdict on each object and where it stands, the limits on each, what all add, what is left."""
+def show_check(status: CheckStatus, holders: Iterable[Held]) -> None:
+    """
+    Print tables: the verdict on each object and where it stands, the limits on each, what all add, what is left, and
+    the *holders* of what is taken.
+    """
     rows = [(each.namespace, each.kind, each.name, each.verdict, each.would_fit) for each in status.items]
     show_table(("NAMESPACE", "KIND", "NAME", "VERDICT", "WOULD FIT"), rows)
     for each in status.items:
@@ -32,15 +37,18 @@ def show_check(status: CheckStatus) -> None:
     _section("all together", ("RESOURCE", "ADDS"), adds)
     left = map(_left_row, status.limits)
     _section("left of each limit", ("LIMIT", "WHOM", "RESOURCE", "TAKEN", "FREE", "OF"), left)
+    heads = ("WHOM", "RESOURCE", "TAKES", "OWNER", "OBJECT", "AGE")
+    _section("who holds what is taken", heads, map(_held_row, holders))
     counts = Counter(each.verdict for each in status.items)
     click.echo()
     verdicts = (FITS, DOES_NOT_FIT, COSTS_NOTHING, NO_VERDICT)
     click.echo(", ".join(f"{each}: {counts[each]}" for each in verdicts if counts[each]))
 
 
-def show_check_document(status: CheckStatus, output: str) -> None:
+def show_check_document(status: CheckStatus, holders: Sequence[Held], output: str) -> None:
     """Print all of it as one document, with exact amounts."""
-    show_document(msgspec.to_builtins(status), output)
+    document = msgspec.to_builtins(status)
+    show_document({**document, "holders": msgspec.to_builtins(holders)} if holders else document, output)
 
 
 def _section(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -62,6 +70,14 @@ def _room_rows(items: Iterable[Item]) -> Iterator[tuple[str, ...]]:
 def _left_row(row: LeftRow) -> tuple[str, ...]:
     name = row.resource
     return (row.entry, row.subject, name, _up(name, row.taken), _down(name, row.free), _down(name, row.hard))
+
+
+def _held_row(each: Held) -> tuple[str, ...]:
+    amount = _up(each.resource, each.amount)
+    if not each.name:
+        return (each.subject, each.resource, amount, "", _FURTHER, "")
+    named = f"{each.kind} {each.namespace}/{each.name}"
+    return (each.subject, each.resource, amount, each.owner, named, age_since(each.created))
 
 
 def _up(name: str, exact: str) -> str:

@@ -62,7 +62,7 @@ async def explain_object(api: KubernetesApi, word: str, name: str, namespace: st
     found, note = await _own_limits(client, namespace) if is_own else (statuses(await client.all()), "")
     limits = (each for status in found for each in status.limits if each.hard is not None)
     costs = counted.committed.keys() | counted.reserved.keys()
-    binding = tuple(each for each in limits if each.resource in costs and _whom(each) in counted.charged_to)
+    binding = tuple(each for each in limits if each.resource in costs and each.whom in counted.charged_to)
     return Explained(counted, stored, binding, note)
 
 
@@ -103,10 +103,6 @@ async def _own_limits(client: ViewClient, namespace: str) -> tuple[Sequence[Stat
 
 def _named(document: Document, name: str) -> Allocated | None:
     return next((each for each in allocations_in(document).allocations if each.name == name), None)
-
-
-def _whom(each: Limit) -> str:
-    return f"[{each.scopes}] {each.subject}" if each.scopes else each.subject
 
 
 def _rule(stored: OwnedObject | None) -> str:

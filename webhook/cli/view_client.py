@@ -50,6 +50,11 @@ class Limit(msgspec.Struct, frozen=True):
     until: str = ""
     set_aside: str = msgspec.field(default="", name="setAside")
 
+    @property
+    def whom(self) -> str:
+        """Return the subject as `chargedTo` of an allocation names it: with a selector before it."""
+        return f"[{self.scopes}] {self.subject}" if self.scopes else self.subject
+
 
 class Cap(msgspec.Struct, frozen=True):
     """A row of `caps`."""
