@@ -267,6 +267,33 @@ def test_stored_pods_that_have_finished_are_to_be_deleted(running: RunningWebhoo
     eventually(lambda: advice in alice.create(pod("next")))
 
 
+def test_a_pod_that_fails_again_and_again_is_made_until_those_that_failed_are_to_be_deleted(
+    running: RunningWebhook, place: str, named: Named
+) -> None:
+    """A ReplicaSet makes another one at once, and the failed ones cost no `pods`: only `count/pods` bounds them."""
+    alice = named("alice")
+    running.set_policy("version: 1\ndefaults: {user: {hard: {pods: 5, count/pods: 8}}}\n")
+    assert " created\n" in alice.create(json.dumps(deployment("web")))
+    failed = json.dumps({"status": {"phase": "Failed"}})
+
+    def fails() -> int:
+        """Let each pod fail; return how many there are."""
+        found = listed(running, place, "pods")
+        for each in found:
+            if each["status"]["phase"] != "Failed":
+                name = each["metadata"]["name"]
+                run(running, place, "patch", "pod", name, "--subresource=status", "-p", failed, user="admin")
+        return len(found)
+
+    eventually(lambda: fails() == 8)
+    advice = "would fit: nothing until a pod is deleted: delete finished pods (8 of 8 no longer run)"
+    eventually(lambda: advice in events(running, place))
+    assert len(listed(running, place, "pods")) == 8
+
+    alice.run("delete", "pods", "--field-selector=status.phase=Failed", "--grace-period=0", "--force")
+    eventually(lambda: any(each["status"]["phase"] == "Pending" for each in listed(running, place, "pods")))
+
+
 def test_a_refused_resize_says_what_the_pod_may_have_in_all(running: RunningWebhook, somebody: Named) -> None:
     alice = somebody("alice")
     running.set_policy("version: 1\ndefaults: {user: {hard: {cpu: 4}}}\n")
