@@ -153,6 +153,14 @@ def test_a_resource_is_opt_in_until_it_leaves_the_catalogue(running: RunningWebh
     assert said.endswith(f"configmap/{OWN} configured\n")
 
 
+def test_people_may_not_write_what_limits_them(running: RunningWebhook, named: Callable[[str], Person]) -> None:
+    alice = named("alice")
+    for words in (("patch", CONFIG_MAP, "-p", '{"data": {}}'), ("delete", CONFIG_MAP), ("create", "another")):
+        verb, name, *rest = words
+        said = kubectl(running, verb, "configmap", name, *rest, "--as", alice.name, "--as-group", "people")
+        assert f'User "{alice.name}" cannot {verb} resource "configmaps"' in said
+
+
 def test_the_first_policy_of_a_cluster_may_be_below_what_is_used_and_ends_nothing(
     running: RunningWebhook, named: Callable[[str], Person], view: None
 ) -> None:
