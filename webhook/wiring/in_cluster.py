@@ -66,6 +66,7 @@ from webhook.wiring.application import (
     show_process,
 )
 from webhook.wiring.audit import Audit
+from webhook.wiring.capacity_notices import CapacityNotices
 from webhook.wiring.charged_objects import ChargedObjects
 from webhook.wiring.known_pools import KnownPools
 from webhook.wiring.ledgers import Surroundings, build_ledger
@@ -272,6 +273,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
         conditions=(objects.condition, watched.namespaces_condition),
     )
     metrics.add(PoolSeries(known_pools.standings))
+    capacity_notices = CapacityNotices(known_pools, watched.maps.uid_of, events.tell_once, clock)
     health = Health(
         {
             "policy": watched.policy.condition,
@@ -365,6 +367,7 @@ def _assemble(api: KubernetesApi, settings: Settings, clock: SystemClock, identi
             events.run,
             denials.run,
             edit_events.run,
+            capacity_notices.run,
             quotas.run,
             partial(_register, registration, ledger.is_known),
             *(watch.run for watch in watches(api, manifests, registration.wake)),

@@ -4,11 +4,12 @@ Pools of nodes as a replica knows them, for its metrics and its remarks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from webhook.policy_source import CurrentPolicy
 from webhook.ports import READY, Clock, Condition, UnavailableError
+from webhook.quota.commitments import Pool
 from webhook.quota.pool_limits import Capacity
 from webhook.quota.resources import show
 from webhook.quota.usage import UsageIndex
@@ -16,6 +17,19 @@ from webhook.view.pools import PoolRow, PoolStanding, pools
 from webhook.view.standings import Scene
 
 _MOST_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    """A pool whose nodes have less than is used and was promised, and `place`, where something of it was promised."""
+
+    pool: Pool
+    rows: tuple[PoolRow, ...]
+    place: str
+
+    def __str__(self) -> str:
+        """Return it in words for admins."""
+        return "; ".join(_missing(self.pool, each) for each in self.rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +53,27 @@ class KnownPools:
         except UnavailableError:  # the remark `nodes` tells why
             return ()
 
+    def shortages(self) -> Iterator[Shortage]:
+        """Yield the pools that lack nodes, as far as that is known."""
+        policy = self.policy.state.policy
+        for each in self.standings():
+            rows = tuple(row for row in each.rows if row.missing)
+            if rows and policy is not None:
+                place = min(commitment.place for commitment, _ in policy.commitments.within(each.pool))
+                yield Shortage(each.pool, rows, place)
+
     def condition(self) -> Condition:
         """Return whether nodes have what is used and was promised, as far as that is known."""
-        missing = [(each, row) for each in self.standings() for row in each.rows if row.missing]
+        missing = [(each.pool, row) for each in self.shortages() for row in each.rows]
         if not missing:
             return READY
-        told = [_missing(each, row) for each, row in missing[:_MOST_SHOWN]]
+        told = [_missing(*each) for each in missing[:_MOST_SHOWN]]
         if len(missing) > _MOST_SHOWN:
             told.append(f"and {len(missing) - _MOST_SHOWN} more")
         return Condition(ok=False, reason="capacity", message=f"nodes have less than was promised: {'; '.join(told)}")
 
 
-def _missing(standing: PoolStanding, row: PoolRow) -> str:
+def _missing(pool: Pool, row: PoolRow) -> str:
     name = row.resource
     taken, has, missing = (show(name, amount) for amount in (row.taken, row.has or 0, row.missing))
-    return f"{standing.pool}: {name} {taken} used or promised, {has} there, {missing} missing"
+    return f"{pool}: {name} {taken} used or promised, {has} there, {missing} missing"

@@ -1,0 +1,79 @@
+"""
+Tells in Events on the ConfigMaps of the policy that nodes have less than is used and was promised.
+
+Nobody is evicted for it: whoever runs the cluster brings nodes back, or ends what was promised.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Final, NoReturn
+
+import structlog
+
+from webhook.kube.api import ApiError
+from webhook.kube.events import ConfigMapEvent
+from webhook.ports import Clock, Sleep
+from webhook.quota.commitments import Pool
+from webhook.wiring.known_pools import KnownPools, Shortage
+
+log = structlog.get_logger(__name__)
+
+GRACE: Final = 60
+"""Seconds for which nodes have to be missing: one that restarts is told to nobody."""
+
+_EVERY: Final = 3600
+"""Seconds for which an Event is kept, and none other of its pool is written."""
+
+_BETWEEN: Final = 15.0
+"""Seconds between two looks."""
+
+
+@dataclass(slots=True)
+class CapacityNotices:
+    """
+    Has one Event written for each pool that lacks nodes, once an hour, by whichever replica is first.
+
+    *tell* writes it, see `EventWriter.tell_once`; *uid_of* returns the uid of a ConfigMap. Belongs to one event loop.
+    """
+
+    pools: KnownPools
+    uid_of: Callable[[str], str]
+    tell: Callable[[ConfigMapEvent, str], Awaitable[bool]]
+    clock: Clock
+    sleep: Sleep = asyncio.sleep
+    _since: dict[Pool, float] = field(default_factory=dict, init=False)
+    _told: dict[Pool, int] = field(default_factory=dict, init=False)
+    """The hour in which a pool was told last, by this replica or by another."""
+
+    async def run(self) -> NoReturn:
+        """Tell forever."""
+        while True:
+            await self.once()
+            await self.sleep(_BETWEEN)
+
+    async def once(self) -> None:
+        """Tell of the pools that have lacked nodes for long enough."""
+        now, hour = self.clock.monotonic(), int(self.clock.now().timestamp()) // _EVERY
+        short = {each.pool: each for each in self.pools.shortages()}
+        self._since = {pool: self._since.get(pool, now) for pool in short}
+        due = [pool for pool, since in self._since.items() if now - since >= GRACE and self._told.get(pool) != hour]
+        for pool in due:
+            if await self._is_told(short[pool], hour):
+                self._told[pool] = hour
+
+    async def _is_told(self, shortage: Shortage, hour: int) -> bool:
+        """Write it; return whether it is written, be it by somebody else."""
+        name = shortage.place.partition("/")[0]
+        message = f"nodes have less than was promised: {shortage}"
+        event = ConfigMapEvent(name, self.uid_of(name), "CapacityMissing", message)
+        try:
+            is_first = await self.tell(event, f"capacity/{shortage.pool}/{hour}")
+        except ApiError as error:
+            log.warning("event could not be written yet", reason=event.reason, why=str(error))
+            return False
+        if is_first:
+            log.warning("capacity is missing", message=message)
+        return True
