@@ -84,6 +84,21 @@ def test_a_late_deletion_leaves_the_object_that_has_the_name_now(index: UsageInd
     assert sums(index) == (3, 0)
 
 
+def test_another_object_under_the_name_settles_what_was_in_flight_of_the_first(index: UsageIndex) -> None:
+    """A list shows it, and not the event of the end of the first."""
+    index.observe(KEY, row(1, 2))
+    growing = held(5, base=1)
+    index.reserve(growing)
+    assert sums(index) == (2, 3)
+
+    index.list_started("pods")
+    assert index.observe(KEY, row(9, 3, uid="u2")) == (growing,)
+    index.list_finished("pods", 9)
+
+    assert sums(index) == (3, 0)
+    assert index.is_gone("u1")
+
+
 def test_shares_of_a_device_add_up_to_exactly_one(index: UsageIndex) -> None:
     index.observe(KEY, row(1, Fraction(3, 7)))
     index.observe(OTHER, row(2, Fraction(4, 7), uid="u2"))

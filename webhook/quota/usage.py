@@ -49,7 +49,10 @@ _MAX_GONE = 10_000
 
 
 class UsageView(Protocol):
-    """The usage that a decision reads: the index of a replica, that with what was just allowed on top, or nothing."""
+    """
+    The usage that a decision reads: the index of a replica, that with what others were granted or what was just allowed
+    on top, or nothing.
+    """
 
     def used(self, subject: Subject, name: str) -> Amount:
         """Return what existing objects of *subject* cost of resource *name*."""
@@ -138,7 +141,10 @@ class Holdings(Struct, frozen=True):
 
 
 class UsageIndex:
-    """The usage of every subject, updated by events of objects and by reservations."""
+    """
+    The usage of every subject, updated by events of objects and by reservations: that of a replica, or one that is
+    built of a list, to compare two policies, say.
+    """
 
     def __init__(self, bind: Bind, devices: DeviceWeights = SHIPPED) -> None:
         """
@@ -325,13 +331,17 @@ class UsageIndex:
         known = rows.get(path)
         if known is not None and row.version <= known.version:
             return ()
+        settled: tuple[Reservation, ...] = ()
+        if known is not None and known.uid != row.uid:  # a list skips the event of its end
+            self._record_gone(known.uid)
+            settled = self._settle(key, known.uid, row.version)
         if known is not None and _costs_the_same(known, row) and key not in self._pending:  # as with most events
             if row.tags != known.tags:
                 known = structs.replace(known, tags=self._shared_tags(row.tags))
             rows[path] = structs.replace(known, uid=row.uid, version=row.version, created=row.created)
-            return ()
+            return settled
         self._replace(key, self._shared(row))
-        return self._settle(key, row.uid, row.version)
+        return settled + self._settle(key, row.uid, row.version)
 
     def count_anew(self, key: ObjectKey, row: Row) -> None:
         """Replace the row if *row* has the same uid and version: the object is unchanged, its evaluation is new."""
