@@ -292,6 +292,46 @@ async def test_a_request_waits_no_longer_than_its_call_for_a_replica_that_is_gon
     assert "users: gpu: it fits into what is free, but that is granted to other replicas" in str(refused)
 
 
+async def test_what_is_recalled_while_the_grant_is_written_anew_is_given_back_at_once() -> None:
+    """The event of the recall comes while the swap of its holder is under way, and no other one follows."""
+    one, other = replicas("ab", limit=100)
+    await one.warms_up()
+    for number in range(4):  # else it would be given back, and not written anew
+        assert not await one.is_written(create(f"asked-for-{number}"))
+    one.world.clock.pass_by(VALID_FOR / 2)
+    one.stored_in.seconds = 0.1
+    before = one.text
+    one.hears()
+    await until(lambda: one.text != before)  # stored, and the answer is on its way
+    one.stored_in.seconds = 0
+    other.hears()
+    large = asyncio.create_task(other.ask(create("large", 95)))
+    await until(lambda: bool(ledger_in(one.stored_in).recalls))
+    assert one.granted
+    one.hears()
+    await one.rests()
+
+    assert one.granted == {}
+    other.hears()
+    assert isinstance(await large, Denied)  # six are in flight
+
+
+async def test_who_waits_for_a_recall_is_decided_before_those_who_came_later() -> None:
+    one, other = replicas("ab", limit=100)
+    await one.warms_up()
+    large = asyncio.create_task(other.ask(create("large", 98)))
+    await until(lambda: bool(ledger_in(one.stored_in).recalls))
+    one.hears()
+    await one.rests()
+
+    smaller = asyncio.create_task(other.ask(create("smaller", 90)))
+    await asyncio.sleep(0)
+    other.hears()
+
+    assert isinstance(await large, Allowed)
+    assert isinstance(await smaller, Denied)
+
+
 async def test_a_dry_run_recalls_as_the_request_would() -> None:
     one, other = replicas("ab", limit=100)
     await one.warms_up()

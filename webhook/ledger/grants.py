@@ -239,8 +239,10 @@ class Grants:
 
     def gives_back(self, ledger: Ledger) -> bool:
         """Whether the own grant has to go with the next swap; what is in flight under it is written down by name."""
-        if self._taken_under != self._countings or not self._is_on:
-            return True
+        return self._taken_under != self._countings or not self._is_on or self.is_recalled(ledger)
+
+    def is_recalled(self, ledger: Ledger) -> bool:
+        """Whether somebody wants back what the own grant in *ledger* has."""
         recalled = self._recalled(ledger)
         return any(key in recalled for each in self._own_in(ledger) for key in each.room)
 

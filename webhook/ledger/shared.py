@@ -19,6 +19,7 @@ from webhook.ledger.expirations import Expirations
 from webhook.ledger.ledger_object import StoredText
 from webhook.ledger.lookups import Lookups
 from webhook.ledger.promise_order import retry_while_promises_change
+from webhook.ledger.protocol import Ledger
 from webhook.ledger.stored_ledger import StoredLedger
 from webhook.ledger.text_size import LedgerFullError
 from webhook.ports import (
@@ -124,7 +125,7 @@ class SharedLedger:
 
         A reservation is held at least *expiry_seconds* unless its object is seen first. *in_step* tells whether the
         index shows what exists. *charged* are the resources that this replica watches. *on_granted* is called for each
-        decision that was made in memory, without a swap.
+        decision that was made under a grant, without a swap.
         """
         self._index = index
         self._stored_ledger = stored_ledger
@@ -154,7 +155,11 @@ class SharedLedger:
         return self._stored_ledger.condition
 
     async def transact(self, charge: Charge, decide: Decide, *, dry_run: bool, deadline: float) -> Decision:
-        """Decide with the next batch, at once if the charge does not grow. See `Transactions.transact`."""
+        """
+        Decide with the next batch; at once if the charge does not grow, or if a grant of this replica has room for it.
+
+        See `Transactions.transact`.
+        """
         decided = partial(self._transact, charge, decide, dry_run=dry_run, deadline=deadline)
         return await retry_while_promises_change(decided, deadline=deadline, monotonic=self._monotonic)
 
@@ -173,7 +178,8 @@ class SharedLedger:
             raise UnavailableError("in-flight", why, affects_all=True)
         answer: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
         waiting = _Waiting(charge, decide, dry_run, self._stored_ledger.next_order_number(), deadline, answer)
-        self._enqueue(waiting)
+        self._queue.append(waiting)
+        self._work_off()
         self._waiting[owner] += 1
         try:
             async with asyncio.timeout(deadline - self._monotonic()):
@@ -200,16 +206,16 @@ class SharedLedger:
             self._tend_grants()
         return decision
 
-    def _enqueue(self, *waiting: _Waiting) -> None:
-        self._queue += waiting
+    def _work_off(self) -> None:
         if self._at_work is None or self._at_work.done():
             self._at_work = asyncio.create_task(self._work())
 
     def _ask_again(self) -> None:
         """Have those decided again that wait for others to give back what they were granted."""
         if self._postponed:
-            self._enqueue(*self._postponed)
+            self._queue[:0] = self._postponed  # they came first
             self._postponed.clear()
+            self._work_off()
 
     def settled(self, reservations: Iterable[Reservation], *, seen_at: int) -> None:
         """Settle the reservations; the next write takes them out of the ledger. See `LedgerStore.settled`."""
@@ -245,13 +251,19 @@ class SharedLedger:
         try:
             async with self._lock:
                 await self._stored_ledger.catch_up()
-                while self._view.grants.is_due(self._view.ledger):
-                    await self._stored_ledger.wait_for_turn(is_busy=False)
-                    if await self._swap():
-                        return
-                    await self._stored_ledger.refresh()
+                await self._swap_while(self._view.grants.is_due)
+                await self._stored_ledger.catch_up()
+                await self._swap_while(self._view.grants.is_recalled)  # an event of the ledger meanwhile began nothing
         except UnavailableError:
             return  # `maintain` tries again
+
+    async def _swap_while(self, is_due: Callable[[Ledger], bool]) -> None:
+        """Swap once, if *is_due* says so of the present version. Raises: UnavailableError."""
+        while is_due(self._view.ledger):
+            await self._stored_ledger.wait_for_turn(is_busy=False)
+            if await self._swap():
+                return
+            await self._stored_ledger.refresh()
 
     def watch_moved(self) -> None:
         """Record that the watch of a charged resource has reached another version."""
@@ -444,8 +456,12 @@ class SharedLedger:
         """
         Store what the verdicts allow; return whether they are final.
 
-        They are not if another write came first: then everything is undone. With nothing to store, they are final only
-        if our version was confirmed by a read or swap that began after the last request came. Raises: UnavailableError.
+        They are not if another write came first: then everything is undone. With nothing to store, neither reservations
+        nor marks nor recalls, they are final only if our version was confirmed by a read or swap that began after the
+        last request came.
+
+        Raises: UnavailableError if the write may have been stored: those who ask get it, and what was written stays in
+        the ledger until it is seen or expires.
         """
         if self._view.has_tentative:
             return await self._swap()
