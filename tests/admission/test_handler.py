@@ -1031,4 +1031,4 @@ async def test_limits_that_are_exceeded_are_reported_whatever_the_verdict_and_no
     await webhook.ask(a_review(object=pod("large", "2"), name="large"))
     await webhook.ask(a_review(user="bob", object=pod("of-bob", "1"), name="of-bob"))
 
-    assert reported == [[("defaults.user", Mode.ENFORCE)], [("cluster", Mode.WARN)]]
+    assert reported == [[("defaults.user", Mode.ENFORCE), ("cluster", Mode.WARN)], [("cluster", Mode.WARN)]]

@@ -23,6 +23,7 @@ from webhook.quota.decision import Allowed, Decision, Denied, exceeded_limits
 from webhook.quota.demand import LimitKey
 from webhook.quota.limits import Limit
 from webhook.quota.objects import StoredVersion
+from webhook.quota.policy import Mode
 from webhook.quota.reservation import CREATED, Attempt, Charge, Reservation, covering
 from webhook.quota.resources import Amount
 from webhook.quota.usage import UsageIndex, UsageView
@@ -78,7 +79,8 @@ class ReplicaView:
     """
     The shared ledger as last read, counted in the usage index of this replica.
 
-    The index counts each reservation as a reservation or as an object. While it may count one as neither, no decision
+    The index counts each reservation, and each create that this replica allowed in memory, as a reservation or as an
+    object. While it may count one as neither, no decision
     may be made: `unreached_target` returns the watch to wait for.
 
     The order of calls: `take_in` a version; `hold` any number of reservations; `next_version`; then either `written`,
@@ -320,7 +322,7 @@ class ReplicaView:
         less = decide(beside)
         if not isinstance(less, Denied):
             return ()
-        limits = exceeded_limits(less)
+        limits = tuple(each for each in exceeded_limits(less) if each.mode is Mode.ENFORCE)
         self.grants.recall((LimitKey(each.subject, each.resource) for each in limits), self._ledger)
         return limits
 
@@ -341,7 +343,7 @@ class ReplicaView:
         Hold *reservation* tentatively. `undo` releases it; `written` makes it part of the ledger.
 
         Nothing is held if our watch shows the object above the base already, or gone: then this write is stored, or
-        never will be.
+        never will be; nor if the own grant stands for it.
         """
         if self._seen_at(reservation) is not None or self.grants.own.is_charged(reservation.attempt):
             return
@@ -355,7 +357,11 @@ class ReplicaView:
             self._merge(reservation)
 
     def undo(self) -> None:
-        """Release everything tentative, and count again what it replaced: the swap was lost, or not tried."""
+        """
+        Release everything tentative, and count again what it replaced: the swap was lost, or not tried.
+
+        What the own grant stood for goes back to it, and stays counted.
+        """
         for token, tentative in self._tentative.items():
             if not tentative.was_granted:
                 self._release(token, tentative.reservation)

@@ -1,5 +1,8 @@
 """
-Decide whether a charge fits under every limit that binds it: one pure function and its outcomes.
+Decide whether a charge fits under every limit that binds it: one function and its outcomes.
+
+It does no I/O. Before it compares what is promised, it has the usage count what has begun or ended by the time of the
+limits.
 
 `message` builds the text of a denial. The ledger reads usage, decides and reserves in one step.
 """
@@ -107,7 +110,7 @@ class Filled(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Allowed:
     """
-    The charge fits. `reservation` must be held from now on; None if no amount grows.
+    The charge fits. `reservation` must be held from now on; None if no amount grows and nobody else is charged.
 
     `tolerated` are exceeded limits: their mode is only warn or audit, or the charge must not be denied. So are the
     limits of `tolerated_lacks` and `tolerated_shortfalls`. `fullest` is the limit of which the largest share is taken;
@@ -126,15 +129,17 @@ class Allowed:
 @dataclass(frozen=True, slots=True)
 class Denied:
     """
-    The charge does not fit. `excesses` are all exceeded limits, in the order of the policy.
+    The charge does not fit. `excesses` are the exceeded limits that refuse it, in the order of the policy.
 
     `lacks` are the limits on a resource that is not declared, and `shortfalls` the minimums that the object is below,
-    in the same order, and then the shapes that it has not.
+    in the same order, and then the shapes that it has not. `tolerated` are the limits that only warn or audit, and that
+    it does not keep either.
     """
 
     excesses: tuple[Excess, ...]
     lacks: tuple[Lack, ...] = ()
     shortfalls: tuple[Unmet, ...] = ()
+    tolerated: tuple[Limit, ...] = ()
 
 
 Decision = Allowed | Denied
@@ -143,10 +148,13 @@ Decision = Allowed | Denied
 def exceeded_limits(decision: Decision) -> tuple[Limit, ...]:
     """Return all limits that the charge exceeds, or does not reach, also those that let it pass."""
     if isinstance(decision, Denied):
-        excesses, missing, below = decision.excesses, decision.lacks, decision.shortfalls
-    else:
-        excesses, missing, below = decision.tolerated, decision.tolerated_lacks, decision.tolerated_shortfalls
-    found: tuple[Excess | Lack | Unmet, ...] = (*excesses, *missing, *below)
+        refusing: tuple[Excess | Lack | Unmet, ...] = (*decision.excesses, *decision.lacks, *decision.shortfalls)
+        return (*(each.rule for each in refusing), *decision.tolerated)
+    found: tuple[Excess | Lack | Unmet, ...] = (
+        *decision.tolerated,
+        *decision.tolerated_lacks,
+        *decision.tolerated_shortfalls,
+    )
     return tuple(each.rule for each in found)
 
 
@@ -203,6 +211,7 @@ def decide(
             tuple(excess for excess in excesses if excess.rule.mode is Mode.ENFORCE),
             tuple(lack for lack in lacks if lack.rule.mode is Mode.ENFORCE),
             tuple(each for each in shortfalls if each.rule.mode is Mode.ENFORCE),
+            tuple(rule for rule in broken if rule.mode is not Mode.ENFORCE),
         )
     reservation = charge.reservation() if charge.grows else None
     demand = None if reservation is None or excesses else demand_of(charge, in_force)
