@@ -348,7 +348,10 @@ Sleep = Callable[[float], Awaitable[None]]
 """Waits some seconds in a background task; a parameter, so that tests need not wait."""
 
 Decide = Callable[[UsageView], Decision]
-"""The pure decision with every argument bound except the usage. The ledger may call it again with newer usage."""
+"""
+The decision with every argument bound except the usage; it reads the policy, labels and clock of the moment. The ledger
+may call it again with newer usage.
+"""
 
 
 @dataclass(frozen=True, slots=True)

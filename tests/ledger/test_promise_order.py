@@ -143,7 +143,10 @@ def test_a_replica_that_goes_by_an_older_policy_than_another_does_not_decide() -
 
     assert not decides(going_by(8, quotas=8), ledger)
     assert decides(going_by(9, quotas=9), ledger)
-    with pytest.raises(PromisesChangingError, match="the policy of version 8 in force, others version 9 already"):
+    with pytest.raises(
+        PromisesChangingError,
+        match="the policy of version 8 in force, and version 9 is newer: ",
+    ):
         going_by(8, quotas=8).require_no_open_edit(ledger)
 
 

@@ -29,7 +29,7 @@ class Above(NamedTuple):
     """
     What is above an object: the first known owner, or a controller that does not exist; None if the chain ends first.
 
-    `top` is the controller on top, as far up as was read for that; nothing vouches for the last reference.
+    `top` is the last reference met, which is itself not read where a stamp was found below it: nothing vouches for it.
     """
 
     owner: Payer | Missing | None

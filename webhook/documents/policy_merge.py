@@ -178,7 +178,10 @@ class Merger:
                 yield
 
     def finish(self) -> Iterator[None]:
-        """Check, after the last document, what refers to others, and yield now and then."""
+        """
+        Check, after the last document, what refers to others. Yields between tiers; all that follows is one step, of
+        which only commitments may be many.
+        """
         tiers = self._entries[TIERS]
         known = sorted(self._groups)
         for name, blank in () if self._is_partly_read else self._rule_groups:

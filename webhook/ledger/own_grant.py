@@ -1,7 +1,8 @@
 """
 The grant of one replica: what it may allow in its memory, and what it has allowed so.
 
-No I/O. `grants` says how large a grant is, and when it has to be given back.
+No I/O. `Grants` says how large a grant is and when it has to be given back; `ReplicaView` charges it, and takes out
+what was seen.
 """
 
 from __future__ import annotations
@@ -55,8 +56,9 @@ class Charged:
     """
     A create that was allowed in memory: what it takes of the grant, and `since` when, by the clock of the API servers.
 
-    `seen_at` is the version at which the watch showed it, 0 if it showed it gone; None before that. `is_written`: it
-    has a reservation in the ledger by now. Both leave the grant with the next swap, and not before.
+    `seen_at` is the version at which the watch showed it, 0 if it showed it gone; None before that. `is_written`: the
+    swap that is under way, or an earlier one, reserves it by its name. Both leave the grant with the next swap, and not
+    before.
     """
 
     reservation: Reservation
@@ -110,8 +112,9 @@ class OwnGrant:
     """
     A budget, and the creates that are charged to it.
 
-    What it is charged with leaves it by a swap of its own alone, so that others never count less than what may still be
-    stored. While such a swap is under way, a create has to fit into both, the grant as it is and as it will be.
+    What it is charged with and was stored leaves it by a swap of its own alone, so that others never count less than
+    what may still be stored; what surely never is goes back at once. While such a swap is under way, a create has to
+    fit into both, the grant as it is and as it will be.
     """
 
     def __init__(self) -> None:

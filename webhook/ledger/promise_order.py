@@ -2,7 +2,7 @@
 Makes all replicas decide by the same promises.
 
 An edit of the policy that changes promises has a mark in the ledger from before it is judged until it is in force;
-rule 11 of docs/consistency.md says which edits have none.
+docs/consistency.md#what-is-not-promised says which edits have none.
 Meanwhile no replica decides in classes of nodes, so no decision can use capacity that the edit promises or relied on.
 Promises that begin or end by the clock do so for all replicas with the first decision after that.
 """
@@ -96,7 +96,7 @@ class PromiseOrder:
     """
     What one replica knows of the marks and of the policy.
 
-    *ledger* is always the version on which a decision is made, or which the next swap replaces.
+    *ledger* is always the version on which a decision is made, or from which the next one is made.
     """
 
     def __init__(self, *, new_token: Callable[[], str], counted_since: Callable[[], datetime | None]) -> None:
@@ -149,7 +149,12 @@ class PromiseOrder:
         self._tentative.clear()
 
     def take_in(self, ledger: Ledger) -> None:
-        """Record that *ledger* is the present version."""
+        """
+        Record that *ledger* is the present version.
+
+        A mark whose swap got no answer is not forgotten too early: if it lands later, the version read before has
+        changed, and it cannot land.
+        """
         self._tentative.clear()
         self._over &= ledger.edits.keys()
 
@@ -163,8 +168,11 @@ class PromiseOrder:
         for _, edit in self.open_marks(ledger):
             raise _being_stored(edit)
         if self._in_force.position < ledger.policy_version:
-            versions = f"version {self._in_force.position} in force, others version {ledger.policy_version} already"
-            raise PromisesChangingError(f"this replica has the policy of {versions}: try again in a moment")
+            versions = f"version {self._in_force.position} in force, and version {ledger.policy_version} is newer"
+            why = (
+                f"this replica has the policy of {versions}: try again in a moment; if that one has a mistake, mend it"
+            )
+            raise PromisesChangingError(why)
 
     def check_may_mark(self, ledger: Ledger) -> None:
         """

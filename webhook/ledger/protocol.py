@@ -46,8 +46,9 @@ class Ledger:
     One version of the shared ledger.
 
     Each reservation has a token that is used once. A replica that holds the same attempt again uses a new one, so that
-    its time starts again. `settled_through` is, per charged resource, the highest version at which an object was seen
-    whose reservation was taken out because of that. A replica that has not seen that far would count it nowhere.
+    its time starts again. `settled_through` is, per charged resource, the highest version at which an object was seen,
+    or read by a quorum, of which nothing is here because of that: no reservation any more, and no room in a grant. A
+    replica that has not seen that far would count it nowhere.
 
     `epoch` is new after each loss. A ledger that is not open was lost: nothing is allowed until what was in flight at
     the loss can no longer be persisted. `write` counts the versions of an epoch.
