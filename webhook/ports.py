@@ -7,6 +7,7 @@ Only `wiring` knows the implementations.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple, Protocol, Self, TypeVar
@@ -415,6 +416,13 @@ class PromiseOrdering(OpenEdits, Protocol):
 
     async def unmark(self, token: str) -> None:
         """Take out the mark *token*: the edit was refused."""
+
+    def at_rest(self) -> AbstractAsyncContextManager[None]:
+        """
+        Return what is entered while nothing is held of which a swap is still to tell whether it is.
+
+        Usage that is read inside is that of a version of the ledger. Nothing may be awaited inside.
+        """
 
     def policy_seen(self, seen: Mapping[str, StoredVersion], *, version: int) -> None:
         """Record which ConfigMaps of the policy are stored as of *version*, by name, in force or not."""

@@ -674,7 +674,7 @@ class Marks:
         self.ledger = self.stage.ledger
         self.stage.edits.order = self
         self.policy_in_force, self.policy_seen = self.ledger.policy_in_force, self.ledger.policy_seen
-        self.time = self.ledger.time
+        self.time, self.at_rest = self.ledger.time, self.ledger.at_rest
 
     async def mark(self, edit: MarkedEdit, *, since: datetime | None, deadline: float) -> str:
         if self.trouble:

@@ -178,6 +178,29 @@ async def test_what_was_given_up_before_it_was_decided_holds_nothing(replica: Re
     assert await replica.allows(create("next"))
 
 
+async def test_at_rest_nothing_is_held_that_a_lost_swap_takes_back() -> None:
+    """What an edit of the policy is compared with, say: it would be refused for what nobody has."""
+    replica = Replica(FakeLedgerObject())
+    assert await replica.allows(create("first"))
+    replica.stored_in.gate = asyncio.Event()
+    lost = asyncio.create_task(replica.ask(create("second")))
+    await until(lambda: len(replica.held()) == 2)
+    replica.stored_in.put(replica.stored_in.stored.text if replica.stored_in.stored else "")  # another one wrote first
+
+    async def held_at_rest() -> list[str]:
+        async with replica.ledger.at_rest():
+            return replica.held()
+
+    read = asyncio.create_task(held_at_rest())
+    await asyncio.sleep(0)
+    assert not read.done()
+    replica.stored_in.gate.set()
+
+    assert isinstance(await lost, Allowed)  # it is decided again
+    assert await read in (["uid-of-first"], ["uid-of-first", "uid-of-second"])
+    assert len(ledger_in(replica.stored_in).reservations) == 2
+
+
 async def test_of_more_than_can_be_decided_those_are_decided_that_can_be_told() -> None:
     """Otherwise those that are next have no time left: all were decided in vain, and held for forty seconds."""
     replica = Replica(FakeLedgerObject(), world=World(RealClock()), limit=100_000, pool=100_000)

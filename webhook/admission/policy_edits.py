@@ -263,8 +263,9 @@ class PolicyEdits:
         others = self.maps.others(edit.name)
         if (refused := await self._refused_unread(request, edit, others)) is not None:
             return refused
-        in_force, now = self.policies.in_force(), self.clock.now()
-        known = self._known(now)
+        now = self.clock.now()
+        known = await self._known(now)
+        in_force = self.policies.in_force()
         facts = Facts(now, self.usage.devices(), self.exempt())  # here: the thread may not read what this loop changes
         steps = self._verdict(edit, others, in_force, known, facts)
         verdict = await in_thread(steps, within=self._seconds_left(deadline))
@@ -352,7 +353,7 @@ class PolicyEdits:
         self, verdict: _Verdict, policies: tuple[Policy, Policy], now: datetime, deadline: float
     ) -> _Verdict:
         """Return *verdict* with what is promised judged by what is known at *now*."""
-        known = self._known(now)
+        known = await self._known(now)
         if isinstance(known, UnavailableError):
             return replace(verdict, unknown=verdict.unknown or _Unknown(_NO_NODES.what, str(known)))
         if known.nodes is None:
@@ -364,11 +365,12 @@ class PolicyEdits:
     def _seconds_left(self, deadline: float) -> float:
         return deadline - self.clock.monotonic()
 
-    def _known(self, now: datetime) -> Known | UnavailableError:
+    async def _known(self, now: datetime) -> Known | UnavailableError:
+        """Return what an edit is compared over: no edit is refused for what a replica holds that loses its swap."""
         try:
-            usage = self.usage
-            holdings, nodes = usage.holdings(), usage.nodes()
-            return Known(holdings, self.namespaces.known, now, usage.is_counted, nodes)
+            async with self.order.at_rest():
+                holdings, nodes = self.usage.holdings(), self.usage.nodes()
+            return Known(holdings, self.namespaces.known, now, self.usage.is_counted, nodes)
         except UnavailableError as error:
             return error
 

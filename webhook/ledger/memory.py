@@ -10,6 +10,7 @@ from __future__ import annotations
 import secrets
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import datetime
 from functools import partial
 
@@ -120,6 +121,10 @@ class MemoryLedger:
         """Record the policy that is in force. See `PromiseOrdering.policy_in_force`."""
         self._order.policy_in_force(seen, version=version, changed_at=changed_at)
         self._follow()
+
+    def at_rest(self) -> AbstractAsyncContextManager[None]:
+        """Return what may be entered at any time: a decision holds at once. See `PromiseOrdering.at_rest`."""
+        return nullcontext()
 
     def require_no_open_edit(self) -> None:
         """Check that nothing that is promised is being edited. Raises: PromisesChangingError."""

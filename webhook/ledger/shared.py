@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -313,6 +314,12 @@ class SharedLedger:
     def policy_in_force(self, seen: Mapping[str, StoredVersion] | None, *, version: int, changed_at: int) -> None:
         """Record from which ConfigMaps the policy in force was read. See `PromiseOrdering.policy_in_force`."""
         self._view.order.policy_in_force(seen, version=version, changed_at=changed_at)
+
+    @asynccontextmanager
+    async def at_rest(self) -> AsyncIterator[None]:
+        """Enter between two batches: what one holds may be undone until its swap has landed."""
+        async with self._lock:
+            yield
 
     def require_no_open_edit(self) -> None:
         """Check that this replica may decide in classes of nodes. Raises: PromisesChangingError."""
