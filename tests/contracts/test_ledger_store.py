@@ -125,7 +125,7 @@ def share(
         in_step=lambda: world.condition,
         charged=charged,
         stored_policies=world.policies,
-        on_granted=lambda: None,
+        on_decided_in_memory=lambda: None,
     )
 
 

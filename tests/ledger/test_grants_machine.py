@@ -173,9 +173,9 @@ class GrantsMachine(LedgerMachine):
             view.grants.asked(verdict)
         else:
             attempt = None
-            if not view.has_tentative:
+            if not view.has_additions:
                 return
-        if view.has_tentative:
+        if view.has_additions:
             self.begin_swap(replica, attempt)
         elif replica.copy == self.version:
             self.answer(attempt)
@@ -278,7 +278,7 @@ class GrantsMachine(LedgerMachine):
             return
         self.read(replica)
         replica.view.grants.recall([LimitKey(*key) for key in self.hard], replica.view.ledger)
-        if replica.view.ledger.is_open and replica.view.has_tentative:
+        if replica.view.ledger.is_open and replica.view.has_additions:
             self.begin_swap(replica, None)
             self.swap(number, is_answer_lost=False)
 
@@ -532,11 +532,10 @@ def _without_the_newest_version(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _without_all_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     def has_room(self: OwnGrant, demand: Demand) -> bool:
-        pairs = [(pair, hard) for pair, hard in zip(demand.amounts, demand.hards, strict=True)]
         return any(
-            self._budget.has_room_for(Demand((pair,), (hard,)))
-            and (self._swap is None or self._swap.budget.has_room_for(Demand((pair,), (hard,))))
-            for pair, hard in pairs
+            self._budget.has_room_for(Demand((each,)))
+            and (self._swap is None or self._swap.budget.has_room_for(Demand((each,))))
+            for each in demand.under
         )
 
     monkeypatch.setattr(OwnGrant, "has_room_for", has_room)

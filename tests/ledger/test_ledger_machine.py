@@ -229,7 +229,7 @@ class LedgerMachine(RuleBasedStateMachine):
         assert verdict.reservation is not None
         replica.view.hold(verdict.reservation)
         attempt = None if is_repetition else Attempt(charge)
-        if not replica.view.has_tentative:  # its object was seen already; an answer needs a fresh copy then
+        if not replica.view.has_additions:  # its object was seen already; an answer needs a fresh copy then
             if replica.copy == self.version:
                 self.answer(attempt)
             return

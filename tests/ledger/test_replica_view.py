@@ -175,7 +175,7 @@ def test_a_retry_of_what_was_seen_holds_nothing(replica: Replica) -> None:
 
     replica.view.hold(held(2))
 
-    assert not replica.view.has_tentative
+    assert not replica.view.has_additions
     assert sums(replica.index) == (2, 0)
 
 
@@ -208,7 +208,7 @@ def test_one_resource_that_is_behind_is_enough() -> None:
 def test_what_is_held_is_in_the_index_at_once_and_in_the_next_version(replica: Replica) -> None:
     replica.view.hold(held(2))
 
-    assert replica.view.has_tentative
+    assert replica.view.has_additions
     assert sums(replica.index) == (0, 2)
     assert replica.view.in_flight("alice") == 1
     assert replica.view.next_version() == Ledger("e1", is_open=True, write=8, reservations={"r0": held(2)})
@@ -220,7 +220,7 @@ def test_nothing_is_live_that_is_not_written(replica: Replica) -> None:
 
     replica.writes()
     assert list(replica.view.live()) == [("r0", held(2))]
-    assert not replica.view.has_tentative
+    assert not replica.view.has_additions
 
 
 def test_asking_for_the_next_version_changes_nothing(replica: Replica) -> None:
@@ -268,7 +268,7 @@ def test_after_a_lost_swap_it_is_as_if_nothing_had_been_held(replica: Replica) -
 
     replica.view.undo()
 
-    assert not replica.view.has_tentative
+    assert not replica.view.has_additions
     assert not replica.view.has_removals
     assert sums(replica.index) == (0, 0)
     assert replica.view.in_flight("alice") == 0
@@ -697,7 +697,7 @@ def test_an_update_of_what_is_gone_is_not_held(replica: Replica) -> None:
 
     replica.view.hold(held(3, uid="gone", base=7))
 
-    assert not replica.view.has_tentative
+    assert not replica.view.has_additions
 
 
 def test_an_update_of_what_our_watch_has_not_shown_yet_is_held(replica: Replica) -> None:
@@ -705,7 +705,7 @@ def test_an_update_of_what_our_watch_has_not_shown_yet_is_held(replica: Replica)
 
     replica.view.hold(held(3, uid="yet-to-come", base=7))
 
-    assert replica.view.has_tentative
+    assert replica.view.has_additions
 
 
 def test_a_create_that_came_and_went_before_we_read_of_it_is_not_counted(replica: Replica) -> None:

@@ -106,11 +106,11 @@ def ending(written: Json) -> EndingLimit:
 
 def text_of(case: Json) -> str:
     excesses, lacks = list(map(excess, case.get("excesses", ()))), list(map(lack, case.get("lacks", ())))
-    short: list[Unmet] = [shortfall(each) for each in case.get("shortfalls", ())]
+    short: list[Unmet] = [shortfall(each) for each in case.get("unmet", ())]
     short += [off_shape(each) for each in case.get("off_shape", ())]
     fitting = Fitting(*reversed(case.get("fits", (0, 0))))
     made: dict[str, Callable[[], str]] = {
-        "sentence": lambda: message.sentence(excesses, lacks, context(case.get("context", {})), shortfalls=short),
+        "sentence": lambda: message.sentence(excesses, lacks, context(case.get("context", {})), unmet=short),
         "workload_sentence": lambda: message.workload_sentence(
             fitting, Denied(tuple(excesses), tuple(lacks), tuple(short)), noun="replicas", owner="alice"
         ),
@@ -148,7 +148,7 @@ def test_a_message_is_one_line_and_tells_the_numbers_first(case: Json) -> None:
     if (
         case["of"].endswith("sentence")
         and case.get("excesses")
-        and not (case.get("lacks") or case.get("shortfalls") or case.get("off_shape"))
+        and not (case.get("lacks") or case.get("unmet") or case.get("off_shape"))
     ):
         first, cap = text[:120], " for one " in text.partition(";")[0]
         assert all(f"{word}: " in first for word in ("requested", *(() if cap else ("used",)), "limited")), first

@@ -55,7 +55,7 @@ from webhook.quota.decision import (
     Lack,
     Unmet,
     below_minimums,
-    lacks,
+    lacks_of,
     must_declare,
     off_shapes,
 )
@@ -122,7 +122,7 @@ class Judgement:
     `grown` are the resources of which all copies together ask for more than before: no other limit counts. `parts`
     returns what each copy has one of, with all limits in force; `objects` are the same without. `surge` are the limits
     under which one more pod has no room. `surges_later`: it is new, and a rolling update of it will need one.
-    `undeclared` is what no pod will declare, of which `lacks` are the limits that require it, and `shortfalls` are the
+    `undeclared` is what no pod will declare, of which `lacks` are the limits that require it, and `unmet` are the
     minimums that each pod is below and the shapes that it has not: with any of these that is enforced no pod is made.
     """
 
@@ -143,20 +143,20 @@ class Judgement:
     fitting: Fitting = field(default_factory=lambda: Fitting(0, 0))
     surge: tuple[Excess, ...] = ()
     lacks: tuple[Lack, ...] = ()
-    shortfalls: tuple[Unmet, ...] = ()
+    unmet: tuple[Unmet, ...] = ()
 
     def decide(self, view: UsageView) -> Decision:
         """Return the decision; nothing is ever reserved. Raises: UnavailableError."""
         self.fitting, self.surge = self._fit(_is_told, view), ()
-        self.lacks, self.shortfalls = self._unfit(_is_told)
-        if self.is_surging and not (self.fitting.excesses or self.lacks or self.shortfalls):
+        self.lacks, self.unmet = self._unfit(_is_told)
+        if self.is_surging and not (self.fitting.excesses or self.lacks or self.unmet):
             self.surge = self.surge_beside(view)
         denying = tuple(each for each in self.fitting.excesses if _denies(each.rule))
         lacks = tuple(each for each in self.lacks if _denies(each.rule))
-        shortfalls = tuple(each for each in self.shortfalls if _denies(each.rule))
-        if denying or lacks or shortfalls:
-            return Denied(denying, lacks, shortfalls)
-        return Allowed(None, self.fitting.excesses, self.lacks, tolerated_shortfalls=self.shortfalls)
+        unmet = tuple(each for each in self.unmet if _denies(each.rule))
+        if denying or lacks or unmet:
+            return Denied(denying, lacks, unmet)
+        return Allowed(None, self.fitting.excesses, self.lacks, tolerated_unmet=self.unmet)
 
     def surge_beside(self, view: UsageView) -> tuple[Excess, ...]:
         """Return the limits under which one more pod has no room. Raises: UnavailableError."""
@@ -200,12 +200,12 @@ class Judgement:
     def _unfit(self, counts: Callable[[Limit], bool]) -> tuple[tuple[Lack, ...], tuple[Unmet, ...]]:
         """Return what keeps each pod from being made beside room, of the limits that *counts* is true for."""
         lacks: tuple[Lack, ...] = ()
-        shortfalls: tuple[Unmet, ...] = ()
+        unmet: tuple[Unmet, ...] = ()
         for part in (each.under(counts) for each in self.parts() if each.cap == PODS.cap):
             lacks += self.requires(part)
             minimums = (each for each in part.in_force.caps if each.cap == _LEAST_OF_A_POD)
-            shortfalls += (*below_minimums(part.amounts, minimums), *off_shapes(part.amounts, part.in_force.shapes))
-        return lacks, shortfalls
+            unmet += (*below_minimums(part.amounts, minimums), *off_shapes(part.amounts, part.in_force.shapes))
+        return lacks, unmet
 
     def _fit(self, counts: Callable[[Limit], bool], view: UsageView) -> Fitting:
         """Return how many copies fit under the limits that *counts* is true for."""
@@ -299,7 +299,7 @@ class WorkloadAdvice:
 
         def requires(part: Part) -> tuple[Lack, ...]:
             current = self.policies.current()
-            return lacks(must_declare(current, part.in_force, caps=(part.cap,)), undeclared) if undeclared else ()
+            return lacks_of(must_declare(current, part.in_force, caps=(part.cap,)), undeclared) if undeclared else ()
 
         def parts() -> list[Part]:
             for resource in dict.fromkeys(each.resource for each in objects):
@@ -392,12 +392,12 @@ class WorkloadAdvice:
 def _answer(request: AdmissionRequest, decision: Decision, judged: Judgement) -> AdmissionResponse:
     noun = judged.noun
     if isinstance(decision, Denied):
-        lacks, shortfalls = decision.lacks, decision.shortfalls
-        fitting = replace(judged.fitting, fits=0) if lacks or shortfalls else judged.fitting
+        lacks, unmet = decision.lacks, decision.unmet
+        fitting = replace(judged.fitting, fits=0) if lacks or unmet else judged.fitting
         text = message.workload_sentence(fitting, decision, noun=noun, owner=judged.payer.owner)
-        return review.denied(request.uid, text, causes=message.causes(decision.excesses, lacks, shortfalls))
+        return review.denied(request.uid, text, causes=message.causes(decision.excesses, lacks, unmet))
     binding = judged.fitting.binding
-    told = message.unfit_warnings(judged.lacks, judged.shortfalls, noun=noun)
+    told = message.unfit_warnings(judged.lacks, judged.unmet, noun=noun)
     told += [message.workload_warning(judged.fitting, binding, noun=noun)] if binding is not None else []
     told += [message.surge_warning(each) for each in judged.surge[:1]]
     return review.allowed(request.uid, warnings=told)

@@ -16,7 +16,7 @@ from webhook.admission.charge import Reviewed, under
 from webhook.admission.outcome import Terms
 from webhook.ports import Clock, NameHolders, Namespaces, OpenEdits, PolicySource, UnavailableError
 from webhook.quota import scopes
-from webhook.quota.decision import Decision, Lack, decide, lacks, must_declare, with_fullest
+from webhook.quota.decision import Decision, Lack, decide, lacks_of, must_declare, with_fullest
 from webhook.quota.endings import ending_limit
 from webhook.quota.fitting import Copies, Fitting, Part, fit, with_fitting
 from webhook.quota.limits import LimitsInForce
@@ -139,4 +139,4 @@ class Deciding:
         if self.reviewed.old is not None or not terms.policy.may_require:
             return ()
         required = must_declare(terms.policy, terms.in_force, caps=terms.charge.caps)
-        return lacks(required, self.reviewed.kind.evaluator.undeclared(self.reviewed.new)) if required else ()
+        return lacks_of(required, self.reviewed.kind.evaluator.undeclared(self.reviewed.new)) if required else ()

@@ -62,7 +62,7 @@ def answer(
     """Return the response to a *decision* on *terms*; warnings of what is tolerated or ends go to whoever asked."""
     audit = audit_of(attributed, shown(terms.charge.compared), terms.exemption)
     match decision:
-        case Denied(excesses, lacking, shortfalls):
+        case Denied(excesses, lacking, unmet):
             authored = _authored(request, reviewed)
             context = message.Context(
                 attributed.payer.owner,
@@ -71,12 +71,12 @@ def answer(
                 authored.units,
                 _added(authored, terms),
             )
-            text = message.sentence(excesses, lacking, context, shortfalls=shortfalls)
-            causes = message.causes(excesses, lacking, shortfalls)
+            text = message.sentence(excesses, lacking, context, unmet=unmet)
+            causes = message.causes(excesses, lacking, unmet)
             return review.denied(request.uid, text, causes=causes, audit=audit)
-        case Allowed(_, tolerated, lacking, fullest, shortfalls):
+        case Allowed(_, tolerated, lacking, fullest, unmet):
             told = [(each.rule.mode, message.lack_warning(each)) for each in lacking]
-            told += [(each.rule.mode, message.minimum_warning(each)) for each in shortfalls]
+            told += [(each.rule.mode, message.minimum_warning(each)) for each in unmet]
             told += [(each.rule.mode, message.warning(each)) for each in tolerated]
             warned = [text for mode, text in told if mode is Mode.WARN]
             if told:

@@ -184,7 +184,7 @@ class _Request:
             blocking = next((each for each in copied.surge if each.rule.mode is Mode.ENFORCE), None)
             if denied != Denied(()):
                 refusals.append(message.workload_sentence(fitting, denied, noun=noun, owner=copied.payer.owner))
-                said.update(message.unfit_warnings(denied.lacks, denied.shortfalls, noun=noun))
+                said.update(message.unfit_warnings(denied.lacks, denied.unmet, noun=noun))
                 binding = copied.fitting.binding
                 if binding is not None and binding.rule in [each.rule for each in denied.excesses]:
                     said.add(message.workload_warning(copied.fitting, binding, noun=noun))

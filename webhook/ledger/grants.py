@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from webhook.ledger.own_grant import VALID_FOR, Charged, Moment, OwnGrant
+from webhook.ledger.own_grant import VALID_FOR, Charged, Hards, Moment, OwnGrant
 from webhook.ledger.protocol import Grant, Ledger, Room, SettledVersion
 from webhook.quota.commitments import InForce
 from webhook.quota.decision import Allowed, Decision
@@ -137,7 +137,7 @@ class Grants:
         if flow is None or flow.granted < _WORTH_RENEWING:
             return
         half = flow.granted // 2
-        self.is_low = self.is_low or any(self.own.left_of(key) < amount * half for key, amount in demand.amounts)
+        self.is_low = self.is_low or any(self.own.left_of(key) < amount * half for key, amount, _ in demand.under)
 
     def asked(self, decision: Decision) -> None:
         """Record that *decision* was made on the ledger: the next request like it may find a grant."""
@@ -145,7 +145,7 @@ class Grants:
             self._note(decision.demand)
 
     def _note(self, demand: Demand) -> _Flow | None:
-        if not demand.amounts:
+        if not demand.under:
             return None
         now, keys = self._now().since_boot, demand.keys
         flow = self._flows.pop(keys, None)
@@ -293,7 +293,7 @@ class Grants:
 
     def _spare(
         self, ledger: Ledger, counted: Callable[[LimitKey], Amount], now: Moment, *, may_take: bool, has_new: bool
-    ) -> tuple[Room, Room]:
+    ) -> tuple[Room, Hards]:
         """Return what the grant has beside what is in flight under it, and the limits of its keys."""
         self._offered = {}
         if self.gives_back(ledger):
@@ -322,14 +322,14 @@ class Grants:
             if flow.granted and flow.since_swap * 2 >= flow.granted:
                 flow.requests = min(flow.requests * 2, _MOST_REQUESTS)
             room, demand = flow.requests, flow.demand
-            for (key, amount), hard in zip(demand.amounts, demand.hards, strict=True):
+            for key, amount, hard in demand.under:
                 free = hard - counted(key) - self._others.get(key, 0) - spare.get(key, 0)
                 room = min(room, int(free // (amount * _SHARE)))
-            if room <= 0 or any(hards.get(key, hard) != hard for key, hard in zip(keys, demand.hards, strict=True)):
+            if room <= 0 or any(hards.get(key, hard) != hard for key, _, hard in demand.under):
                 continue
             self._offered[keys] = room
-            hards.update(zip(keys, demand.hards, strict=True))
-            for key, amount in demand.amounts:
+            for key, amount, hard in demand.under:
+                hards[key] = hard
                 spare[key] = spare.get(key, 0) + amount * room
         return spare, hards
 

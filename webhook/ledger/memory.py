@@ -151,7 +151,8 @@ class MemoryLedger:
         old: dict[ObjectKey, list[Attempt]] = defaultdict(list)
         for attempt, since in self._held_since.items():
             if now - since >= self._expiry_seconds:
-                old[attempt[0]].append(attempt)
+                key, *_ = attempt
+                old[key].append(attempt)
         expired: list[Reservation] = []
         lookups = Lookups(quorum)
         for key, attempts in old.items():

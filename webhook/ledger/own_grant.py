@@ -7,9 +7,9 @@ what was seen.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from webhook.ledger.protocol import Room, SettledVersion
 from webhook.quota.demand import Demand, LimitKey
@@ -27,6 +27,12 @@ _MOST_CHARGED = 500
 Creates that a replica has allowed in memory and that may still be in flight. If the grant is recalled they are written
 down, each by its name: three replicas together must stay well below the 8 000 that fit the ledger.
 """
+
+
+_NOTHING = Demand(())
+
+Hards: TypeAlias = Mapping[LimitKey, Amount]
+"""The limit of each key by which a grant was taken."""
 
 
 class Moment(NamedTuple):
@@ -62,7 +68,7 @@ class Charged:
     """
 
     reservation: Reservation
-    amounts: tuple[tuple[LimitKey, Amount], ...]
+    demand: Demand
     since: float
     seen_at: int | None = None
     is_written: bool = False
@@ -78,18 +84,18 @@ class _Budget:
     """An amount for each limit key, of which some is spent, under the limits by which it was taken."""
 
     room: Room = field(default_factory=dict)
-    hards: Room = field(default_factory=dict)
+    hards: Hards = field(default_factory=dict)
     spent: dict[LimitKey, Amount] = field(default_factory=dict)
 
     def has_room_for(self, demand: Demand) -> bool:
         """Whether all of *demand* fits, under the limits of today."""
-        for (key, amount), hard in zip(demand.amounts, demand.hards, strict=True):
+        for key, amount, hard in demand.under:
             if self.hards.get(key) != hard or self.spent.get(key, 0) + amount > self.room.get(key, 0):
                 return False
         return True
 
-    def spend(self, amounts: Iterable[tuple[LimitKey, Amount]], sign: int = 1) -> None:
-        for key, amount in amounts:
+    def spend(self, demand: Demand, sign: int = 1) -> None:
+        for key, amount, _ in demand.under:
             self.spent[key] = self.spent.get(key, 0) + sign * amount
 
     def left(self) -> dict[LimitKey, Amount]:
@@ -154,7 +160,7 @@ class OwnGrant:
         return self._budget.room.get(key, 0) - self._budget.spent.get(key, 0)
 
     @property
-    def hards(self) -> Room:
+    def hards(self) -> Hards:
         """The limits by which it was taken."""
         return self._budget.hards
 
@@ -171,8 +177,8 @@ class OwnGrant:
 
     def charge(self, reservation: Reservation, demand: Demand, *, since: float) -> None:
         """Charge the create of *reservation*, for which there is room."""
-        self._charged[reservation.attempt] = Charged(reservation, demand.amounts, since)
-        self._spend(demand.amounts)
+        self._charged[reservation.attempt] = Charged(reservation, demand, since)
+        self._spend(demand)
 
     def seen(self, attempt: Attempt, *, seen_at: int) -> bool:
         """
@@ -198,21 +204,21 @@ class OwnGrant:
 
     def forget(self, attempt: Attempt) -> None:
         """Give back what was never stored and cannot be any more."""
-        self._spend(self._charged.pop(attempt).amounts, -1)
+        self._spend(self._charged.pop(attempt).demand, -1)
 
-    def _spend(self, amounts: Iterable[tuple[LimitKey, Amount]], sign: int = 1) -> None:
-        self._budget.spend(amounts, sign)
+    def _spend(self, demand: Demand, sign: int = 1) -> None:
+        self._budget.spend(demand, sign)
         if self._swap is not None:
-            self._swap.budget.spend(amounts, sign)
+            self._swap.budget.spend(demand, sign)
 
     # Swaps.
 
-    def begin(self, token: str, spare: Room, hards: Room, *, now: Moment) -> Renewed:
+    def begin(self, token: str, spare: Room, hards: Hards, *, now: Moment) -> Renewed:
         """Begin a swap that writes the grant anew, with *spare* beside what is kept; *hards* limit its keys."""
         leaving = {attempt: each for attempt, each in self._charged.items() if not each.is_kept}
         budget = _Budget(hards=hards)
         for each in self.kept():
-            budget.spend(each.amounts)
+            budget.spend(each.demand)
         keys = {**budget.spent, **spare}
         budget.room = {key: budget.spent.get(key, 0) + spare.get(key, 0) for key in keys}
         self._swap = _Swap(token, now, budget, frozenset(leaving))
@@ -254,4 +260,4 @@ class OwnGrant:
         if not found:
             self._budget = _Budget()
             for each in self._charged.values():
-                each.amounts = ()
+                each.demand = _NOTHING

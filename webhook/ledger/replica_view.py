@@ -130,7 +130,7 @@ class ReplicaView:
         return self._ledger
 
     @property
-    def has_tentative(self) -> bool:
+    def has_additions(self) -> bool:
         """Whether a swap has anything to add: tentative reservations, marks, which `order` keeps, or recalls."""
         return bool(self._tentative) or self.order.has_marks or self.grants.has_recalls
 

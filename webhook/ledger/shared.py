@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from typing import NamedTuple
 
 import structlog
 
@@ -91,6 +92,13 @@ class _Waiting:
             self.answer.set_exception(error)
 
 
+class _Verdict(NamedTuple):
+    """What was decided for a request that waits; its caller gets it once it is final."""
+
+    waiting: _Waiting
+    decision: Decision
+
+
 class BatchError(WebhookError):
     """A defect of ours failed the whole batch of a request. `__cause__` is that error."""
 
@@ -119,14 +127,14 @@ class SharedLedger:
         in_step: Callable[[], Condition],
         charged: Sequence[str],
         stored_policies: StoredPolicies,
-        on_granted: Callable[[], None],
+        on_decided_in_memory: Callable[[], None],
     ) -> None:
         """
         Decide by *index*, which the view of *stored_ledger* updates. *stored_policies* tells whether edits were stored.
 
         A reservation is held at least *expiry_seconds* unless its object is seen first. *in_step* tells whether the
-        index shows what exists. *charged* are the resources that this replica watches. *on_granted* is called for each
-        decision that was made under a grant, without a swap.
+        index shows what exists. *charged* are the resources that this replica watches. *on_decided_in_memory* is called
+        for each decision that was made under a grant, without a swap.
         """
         self._index = index
         self._stored_ledger = stored_ledger
@@ -135,7 +143,7 @@ class SharedLedger:
         self._in_step = in_step
         self._charged = charged
         self._stored_policies = stored_policies
-        self._on_granted = on_granted
+        self._on_decided_in_memory = on_decided_in_memory
         self._queue: list[_Waiting] = []
         self._postponed: list[_Waiting] = []
         self._waiting: Counter[str] = Counter()
@@ -202,7 +210,7 @@ class SharedLedger:
         decision = decide(self._index)
         if not self._view.allow_in_memory(decision, dry_run=dry_run):
             return None
-        self._on_granted()
+        self._on_decided_in_memory()
         if self._view.grants.is_low:
             self._tend_grants()
         return decision
@@ -399,9 +407,9 @@ class SharedLedger:
                 if postponed := [each for each in batch if each.waits_for and not each.answer.done()]:
                     self._postponed += postponed
                     asyncio.get_running_loop().call_later(_ASKED_AGAIN_AFTER, self._ask_again)
-                for each, decision in verdicts:
-                    if not each.answer.done():
-                        each.answer.set_result(decision)
+                for waiting, decision in verdicts:
+                    if not waiting.answer.done():
+                        waiting.answer.set_result(decision)
                 return
             await self._stored_ledger.refresh()
 
@@ -425,7 +433,7 @@ class SharedLedger:
                 batch.append(each)
         del self._queue[:drawn]
 
-    def _decide_each(self, batch: list[_Waiting]) -> list[tuple[_Waiting, Decision]]:
+    def _decide_each(self, batch: list[_Waiting]) -> list[_Verdict]:
         """
         Decide one after another, each on what those before it leave. Nothing stays held if that fails.
 
@@ -437,8 +445,8 @@ class SharedLedger:
             self._view.undo()
             raise
 
-    def _held_verdicts(self, batch: list[_Waiting]) -> list[tuple[_Waiting, Decision]]:
-        verdicts: list[tuple[_Waiting, Decision]] = []
+    def _held_verdicts(self, batch: list[_Waiting]) -> list[_Verdict]:
+        verdicts: list[_Verdict] = []
         for each in batch:
             try:
                 decision = each.decide(self._index)
@@ -456,10 +464,10 @@ class SharedLedger:
                     continue
                 self._view.hold(reservation)
                 self._view.grants.asked(decision)
-            verdicts.append((each, decision))
+            verdicts.append(_Verdict(each, decision))
         return verdicts
 
-    async def _write_and_confirm(self, verdicts: list[tuple[_Waiting, Decision]]) -> bool:
+    async def _write_and_confirm(self, verdicts: list[_Verdict]) -> bool:
         """
         Store what the verdicts allow; return whether they are final.
 
@@ -470,9 +478,9 @@ class SharedLedger:
         Raises: UnavailableError if the write may have been stored: those who ask get it, and what was written stays in
         the ledger until it is seen or expires.
         """
-        if self._view.has_tentative:
+        if self._view.has_additions:
             return await self._swap()
-        return all(each.came < self._stored_ledger.confirmed_at for each, _ in verdicts)
+        return all(each.waiting.came < self._stored_ledger.confirmed_at for each in verdicts)
 
     async def _swap(self) -> bool:
         """Store the next version; return False, and undo what is tentative, if another write came first."""

@@ -113,7 +113,7 @@ class Allowed:
     The charge fits. `reservation` must be held from now on; None if no amount grows and nobody else is charged.
 
     `tolerated` are exceeded limits: their mode is only warn or audit, or the charge must not be denied. So are the
-    limits of `tolerated_lacks` and `tolerated_shortfalls`. `fullest` is the limit of which the largest share is taken;
+    limits of `tolerated_lacks` and `tolerated_unmet`. `fullest` is the limit of which the largest share is taken;
     None if nobody is to be warned. `demand` is what it adds under each limit; None if it exceeds any, or if only the
     ledger itself can tell.
     """
@@ -122,7 +122,7 @@ class Allowed:
     tolerated: tuple[Excess, ...] = ()
     tolerated_lacks: tuple[Lack, ...] = ()
     fullest: Filled | None = None
-    tolerated_shortfalls: tuple[Unmet, ...] = ()
+    tolerated_unmet: tuple[Unmet, ...] = ()
     demand: Demand | None = None
 
 
@@ -131,14 +131,14 @@ class Denied:
     """
     The charge does not fit. `excesses` are the exceeded limits that refuse it, in the order of the policy.
 
-    `lacks` are the limits on a resource that is not declared, and `shortfalls` the minimums that the object is below,
+    `lacks` are the limits on a resource that is not declared, and `unmet` the minimums that the object is below,
     in the same order, and then the shapes that it has not. `tolerated` are the limits that only warn or audit, and that
     it does not keep either.
     """
 
     excesses: tuple[Excess, ...]
     lacks: tuple[Lack, ...] = ()
-    shortfalls: tuple[Unmet, ...] = ()
+    unmet: tuple[Unmet, ...] = ()
     tolerated: tuple[Limit, ...] = ()
 
 
@@ -148,12 +148,12 @@ Decision = Allowed | Denied
 def exceeded_limits(decision: Decision) -> tuple[Limit, ...]:
     """Return all limits that the charge exceeds, or does not reach, also those that let it pass."""
     if isinstance(decision, Denied):
-        refusing: tuple[Excess | Lack | Unmet, ...] = (*decision.excesses, *decision.lacks, *decision.shortfalls)
+        refusing: tuple[Excess | Lack | Unmet, ...] = (*decision.excesses, *decision.lacks, *decision.unmet)
         return (*(each.rule for each in refusing), *decision.tolerated)
     found: tuple[Excess | Lack | Unmet, ...] = (
         *decision.tolerated,
         *decision.tolerated_lacks,
-        *decision.tolerated_shortfalls,
+        *decision.tolerated_unmet,
     )
     return tuple(each.rule for each in found)
 
@@ -174,7 +174,7 @@ def _is_required(policy: Policy, limit: Limit) -> bool:
     return rule is Missing.REQUIRE or (limit.hard == 0 and rule is not Missing.IGNORE)
 
 
-def lacks(required: Iterable[Limit], undeclared: Undeclared) -> tuple[Lack, ...]:
+def lacks_of(required: Iterable[Limit], undeclared: Undeclared) -> tuple[Lack, ...]:
     """Return those of the *required* limits whose resource is *undeclared*, with the containers."""
     return tuple(Lack(each, undeclared[each.resource]) for each in required if undeclared.get(each.resource))
 
@@ -199,23 +199,23 @@ def decide(
     a repeated call is never charged twice.
     """
     lacks = (*lacks, *_left_open(charge, in_force))
-    shortfalls: tuple[Unmet, ...] = (*_below_minimums(charge, in_force), *_off_shape(charge, in_force))
-    if not (charge.grows or lacks or shortfalls):
+    unmet: tuple[Unmet, ...] = (*_below_minimums(charge, in_force), *_off_shape(charge, in_force))
+    if not (charge.grows or lacks or unmet):
         return Allowed(None)
     over_sums = _over_sums(charge, in_force, view)
     excesses = (*_over_caps(charge, in_force), *with_parts(over_sums, _over_pools(charge, in_force, view)))
     broken = [excess.rule for excess in excesses]
-    broken += [lack.rule for lack in lacks] + [shortfall.rule for shortfall in shortfalls]
+    broken += [lack.rule for lack in lacks] + [shortfall.rule for shortfall in unmet]
     if may_deny and any(rule.mode is Mode.ENFORCE for rule in broken):
         return Denied(
             tuple(excess for excess in excesses if excess.rule.mode is Mode.ENFORCE),
             tuple(lack for lack in lacks if lack.rule.mode is Mode.ENFORCE),
-            tuple(each for each in shortfalls if each.rule.mode is Mode.ENFORCE),
+            tuple(each for each in unmet if each.rule.mode is Mode.ENFORCE),
             tuple(rule for rule in broken if rule.mode is not Mode.ENFORCE),
         )
     reservation = charge.reservation() if charge.grows else None
     demand = None if reservation is None or excesses else demand_of(charge, in_force)
-    return Allowed(reservation, excesses, lacks, tolerated_shortfalls=shortfalls, demand=demand)
+    return Allowed(reservation, excesses, lacks, tolerated_unmet=unmet, demand=demand)
 
 
 def with_fullest(
@@ -235,9 +235,9 @@ def with_fullest(
         if amount is None or limit.mode is Mode.AUDIT:
             continue
         held = view.held(charge.key, limit.subject, limit.resource)
-        taken = view.allocated(limit.subject, limit.resource) - held + max(held, amount)
-        if taken <= limit.hard and taken * 100 >= limit.hard * percent:
-            filled.append(Filled(limit, taken))
+        together = view.allocated(limit.subject, limit.resource) - held + max(held, amount)
+        if together <= limit.hard and together * 100 >= limit.hard * percent:
+            filled.append(Filled(limit, together))
     fullest = max(filled, key=lambda each: Fraction(each.taken) / Fraction(each.rule.hard), default=None)
     return replace(decision, fullest=fullest)
 

@@ -22,20 +22,23 @@ class LimitKey(NamedTuple):
     resource: str
 
 
+class DemandUnderLimit(NamedTuple):
+    """What a create adds under one limit key, and `hard`, the least limit of that key."""
+
+    key: LimitKey
+    amount: Amount
+    hard: Amount
+
+
 class Demand(Struct, frozen=True):
-    """
-    The amount that a create adds under each limit key, and the least limit of that key, in the same order.
+    """What a create adds under every limit key. Nothing is in it where nothing limits what the object costs."""
 
-    Both in the unit of `Amount`. Nothing is in it where nothing limits what the object costs.
-    """
-
-    amounts: tuple[tuple[LimitKey, Amount], ...]
-    hards: tuple[Amount, ...]
+    under: tuple[DemandUnderLimit, ...]
 
     @property
     def keys(self) -> tuple[LimitKey, ...]:
         """The limit keys alone."""
-        return tuple(key for key, _ in self.amounts)
+        return tuple(each.key for each in self.under)
 
 
 def demand_of(charge: Charge, in_force: LimitsInForce) -> Demand | None:
@@ -49,12 +52,13 @@ def demand_of(charge: Charge, in_force: LimitsInForce) -> Demand | None:
     if not is_plain or in_force.pools or scopes.values_of(scopes.NODE_CLASS, charge.scopes):
         return None
     requested = dict(charge.compared)
-    found: dict[LimitKey, tuple[Amount, Amount]] = {}
+    found: dict[LimitKey, DemandUnderLimit] = {}
     for limit in in_force.sums:
         amount = requested.get(limit.resource)
         if amount is None:
             continue
         key = LimitKey(limit.subject, limit.resource)
         known = found.get(key)
-        found[key] = (amount, limit.hard if known is None else min(known[1], limit.hard))
-    return Demand(tuple((key, amount) for key, (amount, _) in found.items()), tuple(hard for _, hard in found.values()))
+        hard = limit.hard if known is None else min(known.hard, limit.hard)
+        found[key] = DemandUnderLimit(key, amount, hard)
+    return Demand(tuple(found.values()))

@@ -72,7 +72,7 @@ class Context(NamedTuple):
 
 
 def sentence(
-    excesses: Sequence[Excess], lacks: Sequence[Lack], context: Context, *, shortfalls: Sequence[Unmet] = ()
+    excesses: Sequence[Excess], lacks: Sequence[Lack], context: Context, *, unmet: Sequence[Unmet] = ()
 ) -> str:
     """
     Return the whole denial in one line: every exceeded limit, what would fit, the payer and how it was found.
@@ -82,15 +82,15 @@ def sentence(
     `larger than quota`, what is too small with `below minimum`, and what does not go together with `off shape`.
     """
     clauses = [_lacking(entry, listed) for entry, listed in _by_entry(lacks)]
-    clauses += map(_below, shortfalls)
-    clauses += [clause for _, clause in _clauses(excesses, (*lacks, *shortfalls))]
-    if excesses or not (lacks or shortfalls):
+    clauses += map(_below, unmet)
+    clauses += [clause for _, clause in _clauses(excesses, (*lacks, *unmet))]
+    if excesses or not (lacks or unmet):
         clauses.append(f"would fit: {would_fit(excesses, context)}")
     clauses += _told_of(context.added, excesses)
     if lacks:
         clauses.append(_declaring(lacks))
     clauses += [f"{name} comes from {source}" for name, source in sorted(context.sources.items())]
-    broken: list[Excess | Lack | Unmet] = [*lacks, *shortfalls, *excesses]
+    broken: list[Excess | Lack | Unmet] = [*lacks, *unmet, *excesses]
     told = [*clauses, *_promised(excesses), *_freed_soon(excesses), *_meanings(broken), *_hints(broken)]
     return "; ".join([*told, f"charged to {context.owner} ({context.found_by})"])
 
@@ -148,14 +148,14 @@ def workload_sentence(fitting: Fitting, denied: Denied, *, noun: str, owner: str
 
     What is *denied* are all of them together, but what lacks and is too small is so of each.
     """
-    excesses, lacks, shortfalls = denied.excesses, denied.lacks, denied.shortfalls
+    excesses, lacks, unmet = denied.excesses, denied.lacks, denied.unmet
     clauses = [_lacking(entry, listed) for entry, listed in _by_entry(lacks)]
-    clauses += map(_below, shortfalls)
-    clauses += [clause for _, clause in _clauses(excesses, (*lacks, *shortfalls))]
+    clauses += map(_below, unmet)
+    clauses += [clause for _, clause in _clauses(excesses, (*lacks, *unmet))]
     clauses.append(f"would fit: {_how_many(fitting, noun)}")
     if lacks:
         clauses.append(_declaring(lacks))
-    broken: list[Excess | Lack | Unmet] = [*lacks, *shortfalls, *excesses]
+    broken: list[Excess | Lack | Unmet] = [*lacks, *unmet, *excesses]
     told = [*clauses, *_promised(excesses), *_freed_soon(excesses), *_meanings(broken), *_hints(broken)]
     return "; ".join([*told, f"charged to {owner}"])
 
@@ -169,10 +169,10 @@ def workload_warning(fitting: Fitting, excess: Excess, *, noun: str) -> str:
     return f"{_how_many(fitting, noun)} fit now: {warning(excess)}"
 
 
-def unfit_warnings(lacks: Iterable[Lack], shortfalls: Iterable[Unmet], *, noun: str) -> list[str]:
+def unfit_warnings(lacks: Iterable[Lack], unmet: Iterable[Unmet], *, noun: str) -> list[str]:
     """Return the texts on what keeps every copy of a workload from being made, for Warning headers."""
     told = [f"no {noun} fit: {lack_warning(each)}" for each in lacks]
-    return told + [f"no {noun} fit: {minimum_warning(each)}" for each in shortfalls]
+    return told + [f"no {noun} fit: {minimum_warning(each)}" for each in unmet]
 
 
 def surge_warning(excess: Excess) -> str:
@@ -205,15 +205,13 @@ def assumed_weight(part: Part) -> str:
     return f"{name} counts as one whole {resource} each: the policy sets no weight for it (resources.{resource})"
 
 
-def causes(
-    excesses: Iterable[Excess], lacks: Iterable[Lack] = (), shortfalls: Iterable[Unmet] = ()
-) -> tuple[Cause, ...]:
+def causes(excesses: Iterable[Excess], lacks: Iterable[Lack] = (), unmet: Iterable[Unmet] = ()) -> tuple[Cause, ...]:
     """
     Return what is exceeded, not declared, below a minimum or off a shape, each limit in machine-readable form.
 
     Waiting helps if the reason of every cause is `QuotaExceeded`.
     """
-    lacking, short = tuple(lacks), tuple(shortfalls)
+    lacking, short = tuple(lacks), tuple(unmet)
     return (
         *(Cause("FieldValueRequired", _lacking(each.rule.entry, [each]), each.rule.resource) for each in lacking),
         *(Cause(_reason(each), _below(each), each.rule.resource) for each in short),

@@ -187,6 +187,11 @@ class Prior(Struct, frozen=True):
     pods: Pods | None = None
     by_spec: Amounts | None = None
 
+    @property
+    def account(self) -> Account:
+        """The account that it was charged to."""
+        return Account(self.payer, self.scopes)
+
 
 class Charge(Struct, frozen=True):
     """
@@ -289,7 +294,7 @@ class Charge(Struct, frozen=True):
     @property
     def grows(self) -> bool:
         """Whether the account changes or any amount grows; a charge that does not grow is denied for no usage."""
-        if self.prior is None or self.account != (self.prior.payer, self.prior.scopes):
+        if self.prior is None or self.account != self.prior.account:
             return True
         if resources.grown(self.compared, self.prior.amounts):
             return True

@@ -113,7 +113,7 @@ def _shared(given: Surroundings) -> BuiltLedger:
         in_step=given.in_step,
         charged=charged,
         stored_policies=StoredPolicyMaps(given.api, namespace=namespace),
-        on_granted=given.metrics.decided_in_memory,
+        on_decided_in_memory=given.metrics.decided_in_memory,
     )
     watch = Reflector(
         given.api,
