@@ -172,6 +172,7 @@ def test_a_rollout_at_a_full_limit_stays_below_it_and_goes_on_once_it_is_raised(
         return next((each["message"] for each in status["conditions"] if each["type"] == "ReplicaFailure"), "")
 
     eventually(lambda: "exceeded quota: defaults.user, requested: pods=1, used: pods=2" in told())
+    assert "a rolling update needs no further pod with maxSurge: 0 and maxUnavailable: 1; charged to " in told()
     assert len(listed(running, place, "pods")) == 2
     running.set_policy("version: 1\ndefaults: {user: {hard: {pods: 3}}}\n")
     eventually(lambda: len(pod_owners(running, place)) == 3)

@@ -94,7 +94,8 @@ def off_shape(written: Json) -> OffShape:
 def context(written: Json) -> Context:
     containers, amounts = written.get("added", ((), {}))
     added = Added(tuple(containers), {name: amount(name, text) for name, text in amounts.items()})
-    return Context("alice", "created it", written.get("sources", {}), written.get("units", {}), added)
+    may_roll_out = written.get("may_roll_out", False)
+    return Context("alice", "created it", written.get("sources", {}), written.get("units", {}), added, may_roll_out)
 
 
 def ending(written: Json) -> EndingLimit:

@@ -28,6 +28,7 @@ from webhook.quota.windows import written
 _HELD = LONGEST_REQUEST + SLOP
 _MOST_NAMED = 3
 _NOTHING = "nothing"
+_NO_SURGE = "a rolling update needs no further pod with maxSurge: 0 and maxUnavailable: 1"
 _CAPPED = {
     "perPod": "pod",
     "perClaim": "claim",
@@ -62,6 +63,7 @@ class Context(NamedTuple):
 
     `sources` says where the amount of a resource comes from if that is hard to see in the object. `units` are the
     suffixes in which the client wrote its amounts, and `added` is what others have put into the object since.
+    `may_roll_out`: a Deployment is above it, whose rolling update may make a pod before it takes one away.
     """
 
     owner: str
@@ -69,6 +71,7 @@ class Context(NamedTuple):
     sources: Mapping[str, str] = {}
     units: Mapping[str, str] = {}
     added: Added = NOTHING_ADDED
+    may_roll_out: bool = False
 
 
 def sentence(
@@ -86,6 +89,8 @@ def sentence(
     clauses += [clause for _, clause in _clauses(excesses, (*lacks, *unmet))]
     if excesses or not (lacks or unmet):
         clauses.append(f"would fit: {would_fit(excesses, context)}")
+    if context.may_roll_out and any(counts_objects(each.rule.resource) and each.rule.hard for each in excesses):
+        clauses.append(_NO_SURGE)
     clauses += _told_of(context.added, excesses)
     if lacks:
         clauses.append(_declaring(lacks))
