@@ -178,6 +178,23 @@ async def test_what_was_given_up_before_it_was_decided_holds_nothing(replica: Re
     assert await replica.allows(create("next"))
 
 
+async def test_a_refusal_does_not_wait_for_those_that_come_after_it() -> None:
+    """Nothing is written for them, and each read confirms what came before it: some come during every read."""
+    replica = Replica(FakeLedgerObject(), limit=1)
+    assert await replica.allows(create("first"))
+    replica.stored_in.seconds = 0.02
+    reads = replica.stored_in.accesses.count("read")
+    first = asyncio.create_task(replica.ask(create("refused")))
+    others = []
+    while not first.done():
+        others.append(asyncio.create_task(replica.ask(create(f"refused-{len(others)}"))))
+        await asyncio.sleep(0.005)
+
+    assert isinstance(await first, Denied)
+    assert replica.stored_in.accesses.count("read") - reads <= 3
+    assert {type(each) for each in await asyncio.gather(*others)} == {Denied}
+
+
 async def test_at_rest_nothing_is_held_that_a_lost_swap_takes_back() -> None:
     """What an edit of the policy is compared with, say: it would be refused for what nobody has."""
     replica = Replica(FakeLedgerObject())

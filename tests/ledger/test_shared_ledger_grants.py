@@ -13,7 +13,18 @@ from msgspec import structs
 
 from tests.contracts.test_ledger_store import POOL, World, share
 from tests.fakes import FakeClock, FakeLedgerObject
-from tests.ledger.sharing import HOLD, Replica, create, fails, ledger_in, store_holding, until, update, watching
+from tests.ledger.sharing import (
+    HOLD,
+    RealClock,
+    Replica,
+    create,
+    fails,
+    ledger_in,
+    store_holding,
+    until,
+    update,
+    watching,
+)
 from webhook.ledger.codec import read_ledger, write_ledger
 from webhook.ledger.own_grant import VALID_FOR
 from webhook.ledger.protocol import Grant, Ledger
@@ -290,6 +301,18 @@ async def test_a_request_waits_no_longer_than_its_call_for_a_replica_that_is_gon
     assert refused.reason == "granted"
     assert refused.affects_all
     assert "users: gpu: it fits into what is free, but that is granted to other replicas" in str(refused)
+
+
+async def test_who_waits_in_vain_for_a_replica_that_is_gone_is_told_so_however_slow_the_ledger_is() -> None:
+    """It is drawn again and again; at last there is no time for one more batch."""
+    stored_in, clock = FakeLedgerObject(), RealClock()
+    one, other = (Granted(stored_in, name, World(clock), limit=100, pool=FAR) for name in "ab")
+    await one.warms_up()
+    other.ledger._batch_seconds = 0.45  # as batches took lately on a busy replica
+
+    refused = await other.refusal(create("large", 98), within=0.5)
+
+    assert refused.reason == "granted"
 
 
 async def test_what_is_recalled_while_the_grant_is_written_anew_is_given_back_at_once() -> None:

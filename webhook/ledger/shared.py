@@ -86,6 +86,10 @@ class _Waiting:
     waits_for: tuple[Limit, ...] = ()
     """The limits under which it fits only once others have given back what they were granted."""
 
+    def too_late(self) -> UnavailableError:
+        """Return the answer to a request for which others have not given back in time what they were granted."""
+        return UnavailableError("granted", _why_granted(self.waits_for), affects_all=True)
+
     def fail(self, error: Exception) -> None:
         """Raise *error* where the answer is awaited, if it still is."""
         if not self.answer.done():
@@ -196,7 +200,7 @@ class SharedLedger:
         except TimeoutError as error:
             why = self.condition().message or "the deadline passed before the decision was stored"
             if waiting.waits_for:
-                raise UnavailableError("granted", _why_granted(waiting.waits_for), affects_all=True) from error
+                raise waiting.too_late() from error
             raise UnavailableError("deadline", why) from error
         finally:
             self._waiting[owner] -= 1
@@ -377,7 +381,7 @@ class SharedLedger:
                 _fail_all(batch, error)
 
     async def _decide_what_fits(self, batch: list[_Waiting]) -> None:
-        """Answer all of *batch*; those at its end fail if the ledger is full. Raises: UnavailableError."""
+        """Decide all of *batch*; those at its end fail if the ledger is full. Raises: UnavailableError."""
         most = _MOST_AT_ONCE
         while most:
             try:
@@ -392,9 +396,9 @@ class SharedLedger:
 
     async def _decide(self, batch: list[_Waiting], most: int) -> None:
         """
-        Answer all of *batch*. Requests that arrive while we wait for our turn are added to it, up to *most*.
+        Answer all of *batch* but those that have to wait for others to give back what they were granted.
 
-        Raises: UnavailableError.
+        Requests that arrive while we wait for our turn are added to it, up to *most*. Raises: UnavailableError.
         """
         await self._stored_ledger.catch_up()
         while True:
@@ -403,13 +407,14 @@ class SharedLedger:
             await self._until_caught_up()
             self._draw(batch, most)
             verdicts = self._decide_each(batch)
-            if await self._write_and_confirm(verdicts):
+            final = await self._write_or_confirm(verdicts)
+            for waiting, decision in final or ():
+                if not waiting.answer.done():
+                    waiting.answer.set_result(decision)
+            if final is not None and len(final) == len(verdicts):
                 if postponed := [each for each in batch if each.waits_for and not each.answer.done()]:
                     self._postponed += postponed
                     asyncio.get_running_loop().call_later(_ASKED_AGAIN_AFTER, self._ask_again)
-                for waiting, decision in verdicts:
-                    if not waiting.answer.done():
-                        waiting.answer.set_result(decision)
                 return
             await self._stored_ledger.refresh()
 
@@ -428,7 +433,7 @@ class SharedLedger:
                 break
             drawn += 1
             if each.deadline < end:
-                each.fail(UnavailableError("overload", _TOO_MANY))
+                each.fail(each.too_late() if each.waits_for else UnavailableError("overload", _TOO_MANY))
             elif not each.answer.done():
                 batch.append(each)
         del self._queue[:drawn]
@@ -467,20 +472,20 @@ class SharedLedger:
             verdicts.append(_Verdict(each, decision))
         return verdicts
 
-    async def _write_and_confirm(self, verdicts: list[_Verdict]) -> bool:
+    async def _write_or_confirm(self, verdicts: list[_Verdict]) -> list[_Verdict] | None:
         """
-        Store what the verdicts allow; return whether they are final.
+        Store what the verdicts allow; return those that are final, None if another write came first.
 
-        They are not if another write came first: then everything is undone. With nothing to store, neither reservations
-        nor marks nor recalls, they are final only if our version was confirmed by a read or swap that began after the
-        last request came.
+        Then everything is undone. With nothing to store, neither reservations nor marks nor recalls, those are final
+        whose request came before the read or swap began that confirmed our version. No refusal waits for those that
+        come after it.
 
         Raises: UnavailableError if the write may have been stored: those who ask get it, and what was written stays in
         the ledger until it is seen or expires.
         """
         if self._view.has_additions:
-            return await self._swap()
-        return all(each.waiting.came < self._stored_ledger.confirmed_at for each in verdicts)
+            return verdicts if await self._swap() else None
+        return [each for each in verdicts if each.waiting.came < self._stored_ledger.confirmed_at]
 
     async def _swap(self) -> bool:
         """Store the next version; return False, and undo what is tentative, if another write came first."""
