@@ -40,7 +40,7 @@ class Surroundings(Protocol):
 
     @property
     def names(self) -> NameHolders:
-        """What has to be known before an object is created."""
+        """Who holds a name, and what has to be known before anything grows."""
 
     @property
     def clock(self) -> Clock:

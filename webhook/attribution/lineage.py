@@ -27,9 +27,11 @@ class Missing:
 
 class Above(NamedTuple):
     """
-    What is above an object: the first known owner, or a controller that does not exist; None if the chain ends first.
+    What is above an object: the first known owner, or a controller that does not exist; None if the chain ends first,
+    leaves the kinds that we know, or is too long.
 
-    `top` is the last reference met, which is itself not read where a stamp was found below it: nothing vouches for it.
+    `top` is the last reference met. It is itself not read where a stamp was found below it, where we do not know its
+    kind, and where the chain is too long: nothing vouches for it.
     """
 
     owner: Payer | Missing | None

@@ -179,8 +179,8 @@ class Merger:
 
     def finish(self) -> Iterator[None]:
         """
-        Check, after the last document, what refers to others. Yields between tiers; all that follows is one step, of
-        which only commitments may be many.
+        Check, after the last document, what refers to others. All but the uses of tiers is one step, of which only
+        commitments may be many.
         """
         tiers = self._entries[TIERS]
         known = sorted(self._groups)

@@ -1,8 +1,8 @@
 """
 The grant of one replica: what it may allow in its memory, and what it has allowed so.
 
-No I/O. `Grants` says how large a grant is and when it has to be given back; `ReplicaView` charges it, and takes out
-what was seen.
+No I/O. `Grants` sizes it, charges it and has it written; `ReplicaView` asks for that, and tells it what was seen, has
+expired or was written by its name.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ leaves is back 40 seconds after that: in less than a minute.
 
 _MOST_CHARGED = 500
 """
-Creates that a replica has allowed in memory and that may still be in flight. If the grant is recalled they are written
-down, each by its name: three replicas together must stay well below the 8 000 that fit the ledger.
+Creates that a replica has allowed in memory and that no swap of its own has taken out since. If the grant is recalled
+they are written down, each by its name: three replicas together must stay well below the 8 000 that fit the ledger.
 """
 
 

@@ -1,10 +1,11 @@
 """
 Makes all replicas decide by the same promises.
 
-An edit of the policy that changes promises has a mark in the ledger from before it is judged until it is in force;
-docs/consistency.md#what-is-not-promised says which edits have none.
-Meanwhile no replica decides in classes of nodes, so no decision can use capacity that the edit promises or relied on.
-Promises that begin or end by the clock do so for all replicas with the first decision after that.
+An edit of the policy that changes what is promised of nodes, which commitments do and guaranteed parts of limits do
+not, has a mark in the ledger from before it is judged until it is in force; docs/consistency.md#what-is-not-promised
+says which edits have none. Meanwhile no replica decides in classes of nodes, so no decision can use capacity that the
+edit promises or relied on. Promises that begin or end by the clock do so for all replicas with the first decision after
+that.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 """
-Decide whether a charge fits under every limit that binds it: one function and its outcomes.
+Decide whether a charge fits under every limit that binds it: `decide`, its outcomes, and the parts of it that advice
+and `fitting` share.
 
 It does no I/O. Before it compares what is promised, it has the usage count what has begun or ended by the time of the
 limits.
@@ -188,9 +189,9 @@ def decide(
     lacks: tuple[Lack, ...] = (),
 ) -> Decision:
     """
-    Return Allowed if *charge* fits under every limit *in_force* beside the usage in *view*, declares what it must, so
-    that it *lacks* nothing, is not below a minimum and has the shapes of the nodes; else Denied. In pools of nodes it
-    has to fit beside what was promised to others.
+    Return Allowed if *charge* fits under every enforced limit *in_force* beside the usage in *view*, declares what it
+    must, so that it *lacks* nothing, is not below a minimum and has the shapes of the nodes; else Denied. In pools of
+    nodes it has to fit beside what was promised to others. What it exceeds of other limits is tolerated.
 
     Unless it *may_deny*, the charge is allowed, and every exceeded limit is tolerated.
 

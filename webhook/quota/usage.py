@@ -35,7 +35,7 @@ T = TypeVar("T")
 _NOTHING: dict[str, Amount] = {}
 
 _MAX_SHARED = 65536
-"""Entries in each table of shared amounts, payers and scopes. A fuller table is cleared, which costs only memory."""
+"""Entries in each table of shared payers and scopes. A fuller table is cleared, which costs only memory."""
 
 _MAX_SHARED_AMOUNTS = 4096
 _MOST_SHARED_NAMES = 32
@@ -112,7 +112,8 @@ class StaleListError(WebhookError):
 
 class Row(Struct, frozen=True, gc=False):
     """
-    An object as last seen. There is one per pod, so it is small and not tracked by the garbage collector.
+    An object as last seen. There is one per pod and whatever else is charged, so it is small and not tracked by the
+    garbage collector.
 
     `created` is when, in seconds since 1970; 0 if that is not known. `tags` are shown, and nothing is counted by them.
     """
@@ -485,7 +486,8 @@ class UsageIndex:
 
     def promise(self, in_force: InForce) -> None:
         """
-        Count from now on what was promised of pools of nodes; the same object again costs nothing.
+        Count from now on what was promised of pools of nodes, and guaranteed of limits; the same object again costs
+        nothing.
 
         Another one walks through all holders: 10 ms for 10 000.
         """
