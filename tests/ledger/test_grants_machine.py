@@ -8,7 +8,7 @@ grant is good for ten seconds, and goes after fifty. Whatever happens at the sam
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -43,7 +43,7 @@ from tests.ledger.test_ledger_machine import (
 from webhook.ledger import grants, own_grant, replica_view
 from webhook.ledger.codec import write_ledger
 from webhook.ledger.grants import Grants
-from webhook.ledger.own_grant import VALID_FOR, Moment, OwnGrant
+from webhook.ledger.own_grant import VALID_FOR, Hards, Moment, OwnGrant, Renewed
 from webhook.ledger.protocol import Ledger, Room
 from webhook.ledger.replica_view import ReplicaView
 from webhook.quota.decision import Allowed, Decision, decide
@@ -485,7 +485,7 @@ def _without_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _without_settling(monkeypatch: pytest.MonkeyPatch) -> None:
     begin = OwnGrant.begin
-    monkeypatch.setattr(OwnGrant, "begin", lambda self, *given, **named: (begin(self, *given, **named)[0], ()))
+    monkeypatch.setattr(OwnGrant, "begin", lambda self, *given, **named: Renewed(begin(self, *given, **named).room, ()))
 
 
 def _without_a_swap_for_what_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -503,13 +503,11 @@ def _without_a_swap_for_what_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
 def _without_what_is_in_flight(monkeypatch: pytest.MonkeyPatch) -> None:
     begin = OwnGrant.begin
 
-    def drops(
-        self: OwnGrant, token: str, spare: Room, hards: Room, *, now: Moment
-    ) -> tuple[Room, Sequence[tuple[str, int]]]:
-        settled = begin(self, token, spare, hards, now=now)[1]
+    def drops(self: OwnGrant, token: str, spare: Room, hards: Hards, *, now: Moment) -> Renewed:
+        renewed = begin(self, token, spare, hards, now=now)
         assert self._swap is not None
         self._swap.budget.room, self._swap.budget.spent = spare, {}
-        return spare, settled
+        return Renewed(spare, renewed.left)
 
     monkeypatch.setattr(OwnGrant, "begin", drops)
 

@@ -185,7 +185,7 @@ async def test_a_refusal_does_not_wait_for_those_that_come_after_it() -> None:
     replica.stored_in.seconds = 0.02
     reads = replica.stored_in.accesses.count("read")
     first = asyncio.create_task(replica.ask(create("refused")))
-    others = []
+    others: list[asyncio.Task[Decision]] = []
     while not first.done():
         others.append(asyncio.create_task(replica.ask(create(f"refused-{len(others)}"))))
         await asyncio.sleep(0.005)
