@@ -12,6 +12,7 @@ from tests.cluster.platforms import NOTEBOOKS, are_intercepted, installed
 from tests.cluster.running import eventually
 from tests.replicas import Replicas
 from tests.replicated.asking import PODS, Answer, Asking, Made, numbered, statuses
+from tests.replicated.conftest import UNLIMITED
 from tests.replicated.history import History
 
 CONTROLLER = NOTEBOOKS.controller
@@ -22,9 +23,11 @@ OWN = Made("api/v1", "pods", "Pod", {"containers": CONTAINERS})
 
 
 @pytest.fixture
-def notebooks(cluster: ControlPlane) -> Iterator[None]:
+def notebooks(cluster: ControlPlane, three: Replicas) -> Iterator[None]:
+    """The platform; no policy counts its sessions when it goes, which the replicas would complain of."""
     with installed(cluster, NOTEBOOKS):
         yield
+        three.set_policy(UNLIMITED)
 
 
 @pytest.mark.usefixtures("notebooks")
