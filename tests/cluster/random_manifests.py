@@ -59,7 +59,8 @@ def limits(random: Random) -> Json:
 
 def manifests(random: Random, place: str, number: int) -> Iterator[Manifest]:
     """Yield *number* manifests of objects in *place*."""
-    makers = (_pod, _pod, _pod, _claim, _claim, _resource_claim, _service, _notebook, _deployment, _stateful_set, _job)
+    of_pods = (_deployment, _stateful_set, _replica_set, _replication_controller, _daemon_set, _job, _cron_job)
+    makers = (_pod, _pod, _pod, _claim, _claim, _resource_claim, _service, _notebook, *of_pods)
     for at in range(number):
         path, body = random.choice(makers)(random, f"m-{at}")
         yield Manifest(path.format(f"namespaces/{place}"), body)
@@ -133,10 +134,35 @@ def _stateful_set(random: Random, name: str) -> tuple[str, Json]:
     return "/apis/apps/v1/{}/statefulsets", {**_head("apps/v1", "StatefulSet", name), "spec": spec}
 
 
+def _replica_set(random: Random, name: str) -> tuple[str, Json]:
+    spec = {"replicas": random.randint(0, 5), **_templated(random, name)}
+    return "/apis/apps/v1/{}/replicasets", {**_head("apps/v1", "ReplicaSet", name), "spec": spec}
+
+
+def _replication_controller(random: Random, name: str) -> tuple[str, Json]:
+    labels = {"app": name}
+    template = {"metadata": {"labels": labels}, "spec": _pod_spec(random)}
+    spec = {"replicas": random.randint(0, 5), "selector": labels, "template": template}
+    return "/api/v1/{}/replicationcontrollers", {**_head("v1", "ReplicationController", name), "spec": spec}
+
+
+def _daemon_set(random: Random, name: str) -> tuple[str, Json]:
+    body = {**_head("apps/v1", "DaemonSet", name), "spec": _templated(random, name)}
+    return "/apis/apps/v1/{}/daemonsets", body
+
+
 def _job(random: Random, name: str) -> tuple[str, Json]:
+    return "/apis/batch/v1/{}/jobs", {**_head("batch/v1", "Job", name), "spec": _job_spec(random)}
+
+
+def _cron_job(random: Random, name: str) -> tuple[str, Json]:
+    spec = {"schedule": "0 3 * * *", "jobTemplate": {"spec": _job_spec(random)}}
+    return "/apis/batch/v1/{}/cronjobs", {**_head("batch/v1", "CronJob", name), "spec": spec}
+
+
+def _job_spec(random: Random) -> Json:
     template = {"spec": {**_pod_spec(random), "restartPolicy": "Never"}}
-    spec = {"parallelism": random.randint(1, 5), "completions": 5, "template": template}
-    return "/apis/batch/v1/{}/jobs", {**_head("batch/v1", "Job", name), "spec": spec}
+    return {"parallelism": random.randint(1, 5), "completions": 5, "template": template}
 
 
 def _templated(random: Random, name: str) -> Json:

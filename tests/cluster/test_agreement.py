@@ -38,13 +38,20 @@ from webhook.wiring.manifest_check import check
 Json = dict[str, Any]
 
 NUMBER = int(os.environ.get("AGREEMENT", "200"))
-SEED = int(os.environ.get("AGREEMENT_SEED", "1"))
+SEED = int(os.environ.get("AGREEMENT_SEED", "3"))
 IN_ONE_STATE = 25
 GROUPS = ("people", "system:authenticated")
 CHECKS = "/apis/view.userquota.dev/v1alpha1/quotachecks"
-WORKLOADS = frozenset({"Deployment", "StatefulSet", "Job"})
+WORKLOADS = frozenset(
+    {"Deployment", "StatefulSet", "ReplicaSet", "ReplicationController", "DaemonSet", "Job", "CronJob"}
+)
 NO_MORE = "it makes no pods now, and needs no more than it has"
-OF_CHECKS_ONLY = (NO_MORE, "the rolling update needs ")
+OF_CHECKS_ONLY = (
+    NO_MORE,
+    "the rolling update needs ",
+    "its pods are made by a schedule: ",
+    "it makes a pod on each node: ",
+)
 MOVING = re.compile(r"(used|reserved): \S+ ")
 """Amounts that move from reserved to used when the watch shows an object."""
 
