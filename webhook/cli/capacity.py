@@ -8,8 +8,8 @@ import click
 
 from webhook.cli.cluster import Asking, asking_options
 from webhook.cli.printing import output_in, show_document, show_table
-from webhook.cli.view_client import Document, connected, pools_in
-from webhook.cli.watching import run, show_changes, watch_option
+from webhook.cli.view_client import Document, ViewClient, pools_in
+from webhook.cli.watching import show_view, watch_option
 
 
 @click.command("capacity", context_settings={"auto_envvar_prefix": "USERQUOTA"})
@@ -23,12 +23,7 @@ def command(*, watch: bool, asking: Asking, output: str) -> None:
     UNUSED is what was promised and is not used: it is not free for others. It takes the right to see others: the
     ClusterRole userquota-view-all.
     """
-
-    async def asked() -> None:
-        async with connected(*asking) as client:
-            await show_changes(client.pools, lambda document: _show(document, output), watch=watch)
-
-    run(asked, output, watch=watch)
+    show_view(asking, ViewClient.pools, _show, output, watch=watch)
 
 
 def _show(document: Document, output: str) -> None:

@@ -19,8 +19,8 @@ from webhook.cli.commitment_options import given, period_in
 from webhook.cli.commitment_source import command as sync
 from webhook.cli.commitment_tables import ONGOING, offered_until
 from webhook.cli.printing import output_in, show_document, show_table
-from webhook.cli.view_client import Document, NamedCommitment, commitments_in, connected
-from webhook.cli.watching import run, show_changes, watch_option
+from webhook.cli.view_client import Document, NamedCommitment, ViewClient, commitments_in, connected
+from webhook.cli.watching import show_view, watch_option
 from webhook.quota.periods import Period
 from webhook.wiring.commitment_editor import now
 
@@ -57,17 +57,13 @@ def listed(  # noqa: PLR0913 - one parameter for each option
     until when one may be accepted. It takes the right to see others: the ClusterRole userquota-view-all.
     """
 
-    def show(document: Document) -> None:
+    def show(document: Document, output: str) -> None:
         found = commitments_in(document)
         chosen = [each for each in found if holder in (None, each.spec.holder)]
         shown = [each for each in chosen if everything or each.status.state in ONGOING]
         _show_listed(document, shown if period is None else _ending(shown, period), output)
 
-    async def asked() -> None:
-        async with connected(*asking) as client:
-            await show_changes(client.commitments, show, watch=watch)
-
-    run(asked, output, watch=watch)
+    show_view(asking, ViewClient.commitments, show, output, watch=watch)
 
 
 def _show_listed(document: Document, shown: list[NamedCommitment], output: str) -> None:

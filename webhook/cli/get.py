@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import click
@@ -15,8 +15,8 @@ from webhook.cli import allocations
 from webhook.cli.cluster import Asking, asking_options, subject_in
 from webhook.cli.printing import may_colour, output_in, show_document
 from webhook.cli.quota_tables import show_quotas
-from webhook.cli.view_client import Document, ViewClient, connected, statuses
-from webhook.cli.watching import run, show_changes, watch_option
+from webhook.cli.view_client import Document, ViewClient, statuses
+from webhook.cli.watching import show_view, watch_option
 from webhook.settings import Settings
 
 _HOME = "userquota-system"
@@ -105,7 +105,7 @@ def command(  # noqa: PLR0913 - what goes with what; one parameter for each opti
     if what.is_allocations:
         options = {"--owner": owner, "-n": namespace, "--resource": resource, "--selector": selector}
         wanted = _wanted(subject, everybody=everybody, options=options)
-        _answer(asking, lambda client: allocations.read(client, wanted), allocations.show, output, watch=watch)
+        show_view(asking, lambda client: allocations.read(client, wanted), allocations.show, output, watch=watch)
         return
     if (subject is not None) + everybody + (namespace is not None) > 1:
         raise click.UsageError("give one of SUBJECT, -A and -n")
@@ -115,7 +115,7 @@ def command(  # noqa: PLR0913 - what goes with what; one parameter for each opti
             return await client.one(subject)
         return await (client.all() if everybody else client.own(namespace or ""))
 
-    _answer(asking, read, _show, output, watch=watch)
+    show_view(asking, read, _show, output, watch=watch)
 
 
 def _wanted(subject: str | None, *, everybody: bool, options: Mapping[str, str | None]) -> allocations.Wanted:
@@ -137,20 +137,6 @@ def _inspect(asking: Asking, namespace: str | None, *, unattributed: bool, outpu
     from webhook.cli.inspection import inspect  # noqa: PLC0415 - takes longer to import than the rest together
 
     inspect(settings, unattributed=unattributed, output=output)
-
-
-Read = Callable[[ViewClient], Awaitable[Document]]
-Show = Callable[[Document, str], None]
-
-
-def _answer(asking: Asking, read: Read, show: Show, output: str, *, watch: bool) -> None:
-    """Print what *read* returns as *show* does. Raises: UsageError."""
-
-    async def asked() -> None:
-        async with connected(*asking) as client:
-            await show_changes(lambda: read(client), lambda document: show(document, output), watch=watch)
-
-    run(asked, output, watch=watch)
 
 
 def _show(document: Document, output: str) -> None:

@@ -12,8 +12,8 @@ import click
 from webhook.cli.cluster import Asking, asking_options, subject_argument
 from webhook.cli.printing import output_in, show_document, show_table
 from webhook.cli.quota_tables import show_holders
-from webhook.cli.view_client import Document, Limit, Status, ViewClient, connected, holdings, statuses
-from webhook.cli.watching import run, show_changes, watch_option
+from webhook.cli.view_client import Document, Limit, Status, ViewClient, holdings, statuses
+from webhook.cli.watching import show_view, watch_option
 from webhook.quota import quantity, resources
 from webhook.quota.resources import canonical_name
 from webhook.view.holders import AGE
@@ -76,17 +76,13 @@ def command(  # noqa: PLR0913 - one parameter for each option
     async def read(client: ViewClient) -> Document:
         return await (client.all() if by != "object" else client.holders(sort=resource, limit=limit, whom=whom))
 
-    def show(document: Document) -> None:
+    def show(document: Document, output: str) -> None:
         if by == "object":
             _show_objects(document, resource, output)
         else:
             _show_subjects(ranked(statuses(document), resource, _SUBJECTS[by])[:limit], output)
 
-    async def asked() -> None:
-        async with connected(*asking) as client:
-            await show_changes(lambda: read(client), show, watch=watch)
-
-    run(asked, output, watch=watch)
+    show_view(asking, read, show, output, watch=watch)
 
 
 def _show_objects(document: Document, resource: str, output: str) -> None:

@@ -7,10 +7,13 @@ The API group of the view cannot be watched, so they are asked for every two sec
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 import click
+
+from webhook.cli.cluster import Asking
+from webhook.cli.view_client import Document, ViewClient, connected
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., object])
@@ -24,20 +27,33 @@ def watch_option(function: F) -> F:
     return click.option("-w", "--watch", is_flag=True, help=told)(function)
 
 
-def run(asked: Callable[[], Awaitable[Any]], output: str, *, watch: bool) -> None:
+def run(asked: Callable[[], Coroutine[Any, Any, None]], output: str, *, watch: bool) -> None:
     """Run *asked*, which a user ends who watches. Raises: UsageError if -o *output* is no table that is watched."""
     if watch and output not in ("table", "wide"):
         raise click.UsageError("-w prints tables: leave -o out, or give -o wide")
-
-    async def wait() -> None:
-        await asked()
-
     try:
-        asyncio.run(wait())
+        asyncio.run(asked())
     except KeyboardInterrupt:
         if not watch:
             raise
         click.echo()
+
+
+def show_view(
+    asking: Asking,
+    read: Callable[[ViewClient], Awaitable[Document]],
+    show: Callable[[Document, str], None],
+    output: str,
+    *,
+    watch: bool,
+) -> None:
+    """Show what *read* returns of the API group, as -o *output* says. Raises: UsageError, ViewError."""
+
+    async def asked() -> None:
+        async with connected(*asking) as client:
+            await show_changes(lambda: read(client), lambda document: show(document, output), watch=watch)
+
+    run(asked, output, watch=watch)
 
 
 async def show_changes(read: Callable[[], Awaitable[T]], show: Callable[[T], None], *, watch: bool) -> None:
