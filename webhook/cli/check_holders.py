@@ -10,7 +10,16 @@ from itertools import islice
 from msgspec import Struct
 
 from webhook.admission.check_status import DOES_NOT_FIT, CheckStatus
-from webhook.cli.view_client import Holding, Limit, NoRightError, ViewClient, allocations_in, holdings, statuses
+from webhook.cli.view_client import (
+    Allocated,
+    Holding,
+    Limit,
+    NoRightError,
+    ViewClient,
+    allocations_in,
+    holdings,
+    statuses,
+)
 from webhook.quota import resources
 from webhook.quota.limits import ONE_OBJECT
 from webhook.quota.policy import Mode
@@ -50,20 +59,14 @@ async def who_holds(client: ViewClient, status: CheckStatus) -> tuple[Held, ...]
     wanted = dict(islice(_exceeded(status).items(), _MOST_LIMITS))
     if not wanted:
         return ()
-    own = allocations_in(await client.own_allocations(namespace="", resource="")).allocations
-    if any(each.charged_to is None for each in own):
-        return ()
+    found = await _of_everybody(client, wanted)
+    if rest := wanted.keys() - found.keys():
+        own = allocations_in(await client.own_allocations(namespace="", resource="")).allocations
+        if any(each.charged_to is None for each in own):
+            return ()
+        found |= {each: _of_asker(own, each) for each in rest}
     taken = await _taken(client, set(wanted.values()))
-    found: list[Held] = []
-    for subject, resource in wanted:
-        mine = [
-            Holding(each.resource, each.namespace, each.name, each.created, each.committed, each.owner)
-            for each in own
-            if subject in (each.charged_to or ()) and resource in each.committed
-        ]
-        seen = await _of_everybody(client, subject, resource)
-        found += _rows((subject, resource), mine if seen is None else seen, taken)
-    return tuple(found)
+    return tuple(row for each in wanted for row in _rows(each, found[each], taken))
 
 
 def _exceeded(status: CheckStatus) -> Mapping[_Sum, str]:
@@ -89,14 +92,27 @@ async def _taken(client: ViewClient, namespaces: Iterable[str]) -> Mapping[_Sum,
     return found
 
 
-async def _of_everybody(client: ViewClient, subject: str, resource: str) -> Sequence[Holding] | None:
-    """Return the largest objects of anybody, None if whoever asks may not see them; nobody is listed by scopes."""
-    if subject.startswith("["):
-        return None
+async def _of_everybody(client: ViewClient, sums: Iterable[_Sum]) -> dict[_Sum, Sequence[Holding]]:
+    """Return the largest objects of anybody by sum: none without the right to see them, nor of sums by scopes."""
+    found: dict[_Sum, Sequence[Holding]] = {}
     try:
-        return holdings(await client.holders(sort=resource, limit=_MOST_OBJECTS, whom=subject))
+        for subject, resource in sums:
+            if not subject.startswith("["):
+                document = await client.holders(sort=resource, limit=_MOST_OBJECTS, whom=subject)
+                found[subject, resource] = [each for each in holdings(document) if resource in each.amounts]
     except NoRightError:
-        return None
+        return {}
+    return found
+
+
+def _of_asker(own: Iterable[Allocated], each: _Sum) -> Sequence[Holding]:
+    """Return what whoever asks holds of a sum."""
+    subject, resource = each
+    return [
+        Holding(one.resource, one.namespace, one.name, one.created, one.committed, one.owner)
+        for one in own
+        if subject in (one.charged_to or ()) and resource in one.committed
+    ]
 
 
 def _rows(each: _Sum, found: Sequence[Holding], taken: Mapping[_Sum, Amount]) -> Iterator[Held]:
