@@ -7,19 +7,15 @@ Nobody is evicted for it: whoever runs the cluster brings nodes back, or ends wh
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, NoReturn
 
-import structlog
-
-from webhook.kube.api import ApiError
 from webhook.kube.events import ConfigMapEvent
 from webhook.ports import Clock, Sleep
 from webhook.quota.commitments import Pool
-from webhook.wiring.known_pools import KnownPools, Shortage
-
-log = structlog.get_logger(__name__)
+from webhook.wiring.known_pools import KnownPools
+from webhook.wiring.policy_notices import Tell, is_told
 
 GRACE: Final = 60
 """Seconds for which nodes have to be missing: one that restarts is told to nobody."""
@@ -41,7 +37,7 @@ class CapacityNotices:
 
     pools: KnownPools
     uid_of: Callable[[str], str]
-    tell: Callable[[ConfigMapEvent, str], Awaitable[bool]]
+    tell: Tell
     clock: Clock
     sleep: Sleep = asyncio.sleep
     _since: dict[Pool, float] = field(default_factory=dict, init=False)
@@ -61,19 +57,8 @@ class CapacityNotices:
         self._since = {pool: self._since.get(pool, now) for pool in short}
         due = [pool for pool, since in self._since.items() if now - since >= GRACE and self._told.get(pool) != hour]
         for pool in due:
-            if await self._is_told(short[pool], hour):
+            name = short[pool].place.partition("/")[0]
+            message = f"nodes have less than was promised: {short[pool]}"
+            event = ConfigMapEvent(name, self.uid_of(name), "CapacityMissing", message)
+            if await is_told(event, f"capacity/{pool}/{hour}", self.tell):
                 self._told[pool] = hour
-
-    async def _is_told(self, shortage: Shortage, hour: int) -> bool:
-        """Write it; return whether it is written, be it by somebody else."""
-        name = shortage.place.partition("/")[0]
-        message = f"nodes have less than was promised: {shortage}"
-        event = ConfigMapEvent(name, self.uid_of(name), "CapacityMissing", message)
-        try:
-            is_first = await self.tell(event, f"capacity/{shortage.pool}/{hour}")
-        except ApiError as error:
-            log.warning("event could not be written yet", reason=event.reason, why=str(error))
-            return False
-        if is_first:
-            log.warning("capacity is missing", message=message)
-        return True

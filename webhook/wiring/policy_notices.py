@@ -22,11 +22,26 @@ from webhook.quota.notices import KEPT, Notice, Timetable
 
 log = structlog.get_logger(__name__)
 
+Tell = Callable[[ConfigMapEvent, str], Awaitable[bool]]
+"""Stores an Event unless one of that identity is stored; returns whether it was not. See `EventWriter.tell_once`."""
+
 LONGEST: Final = 60.0
 """Seconds between two looks at most: the wall clock may be set. One takes microseconds if nothing is due."""
 
 _SHORTEST: Final = 0.05
 """Seconds between two looks at least, where clocks differ by less than one tells."""
+
+
+async def is_told(event: ConfigMapEvent, identity: str, tell: Tell) -> bool:
+    """Write *event* with *tell*; return whether it is written, be it by somebody else. What fails is logged."""
+    try:
+        is_first = await tell(event, identity)
+    except ApiError as error:
+        log.warning("event could not be written yet", reason=event.reason, why=str(error))
+        return False
+    if is_first:
+        log.info("told of the policy", reason=event.reason, message=event.message)
+    return True
 
 
 class PolicyNotices:
@@ -42,7 +57,7 @@ class PolicyNotices:
         policy: CurrentPolicy,
         *,
         uid_of: Callable[[str], str],
-        tell: Callable[[ConfigMapEvent, str], Awaitable[bool]],
+        tell: Tell,
         clock: Clock,
     ) -> None:
         """Write with *tell*, see `EventWriter.tell_once`. *uid_of* returns the uid of a ConfigMap."""
@@ -97,11 +112,4 @@ class PolicyNotices:
         """Write *notice*; return whether it is written, be it by somebody else."""
         uid = self._uid_of(notice.config_map)
         event = ConfigMapEvent(notice.config_map, uid, notice.reason, notice.message, is_warning=notice.is_warning)
-        try:
-            is_first = await self._tell(event, notice.identity)
-        except ApiError as error:
-            log.warning("event could not be written yet", reason=notice.reason, why=str(error))
-            return False
-        if is_first:
-            log.info("told of the policy", reason=notice.reason, message=notice.message)
-        return True
+        return await is_told(event, notice.identity, self._tell)
