@@ -421,7 +421,8 @@ class PromiseOrdering(OpenEdits, Protocol):
         """
         Return what is entered while nothing is held of which a swap is still to tell whether it is.
 
-        Usage that is read inside is that of a version of the ledger. Nothing may be awaited inside.
+        Usage that is read inside is that of a version of the ledger. Nothing may be awaited inside. Entering raises
+        UnavailableError if the ledger has no rest for seconds.
         """
 
     def policy_seen(self, seen: Mapping[str, StoredVersion], *, version: int) -> None:

@@ -14,6 +14,7 @@ from tests.calls import counted_calls
 from tests.contracts.test_ledger_store import World
 from tests.fakes import FakeLedgerObject
 from tests.ledger.sharing import HOLD, RealClock, Replica, create, ledger_in, until, update
+from webhook.ledger import shared
 from webhook.ledger.codec import write_ledger
 from webhook.ledger.ledger_object import StoredText
 from webhook.ledger.protocol import Ledger
@@ -216,6 +217,23 @@ async def test_at_rest_nothing_is_held_that_a_lost_swap_takes_back() -> None:
     assert isinstance(await lost, Allowed)  # it is decided again
     assert await read in (["uid-of-first"], ["uid-of-first", "uid-of-second"])
     assert len(ledger_in(replica.stored_in).reservations) == 2
+
+
+async def test_whoever_waits_for_a_rest_in_vain_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared, "_REST_WITHIN", 0.05)
+    replica = Replica(FakeLedgerObject())
+    replica.stored_in.gate = asyncio.Event()
+    busy = asyncio.create_task(replica.ask(create("busy")))
+    await until(lambda: bool(replica.stored_in.accesses))
+
+    with pytest.raises(UnavailableError, match=r"^the ledger had no batch that ended within 0\.05 s$"):
+        async with replica.ledger.at_rest():
+            pytest.fail("it is entered during a batch")
+
+    replica.stored_in.gate.set()
+    assert isinstance(await busy, Allowed)
+    async with replica.ledger.at_rest():
+        assert replica.held() == ["uid-of-busy"]
 
 
 async def test_of_more_than_can_be_decided_those_are_decided_that_can_be_told() -> None:

@@ -80,9 +80,8 @@ class ReplicaView:
     The shared ledger as last read, counted in the usage index of this replica.
 
     The index counts each reservation, and each create that this replica allowed in memory, as a reservation or as an
-    object. While it may count one as neither, no decision
-    may be made on the ledger: `unreached_target` returns the watch to wait for. What the own grant has room for was
-    set aside before, and does not wait.
+    object. While it may count one as neither, no decision may be made on the ledger: `unreached_target` returns the
+    watch to wait for. What the own grant has room for was set aside before, and does not wait.
 
     The order of calls: `take_in` a version; `hold` any number of reservations; `next_version`; then either `written`,
     or `lost` and `undo`. Nothing may be taken in while something is tentative. `settle` may come at any time, during a

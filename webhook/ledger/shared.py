@@ -60,6 +60,9 @@ cannot make every later request fail as overload.
 _BATCH_SECONDS_DECAY = 0.8
 """After each batch the next one is expected to take this share of the time, unless the last one took longer."""
 
+_REST_WITHIN = 6.0
+"""Seconds that a reader of usage waits for a batch to end: more than one write takes, less than half of an edit's."""
+
 _USAGE_WATCH_SECONDS = 1.0
 """How long a batch waits for our watch. After that the API server is asked to call again."""
 
@@ -329,9 +332,21 @@ class SharedLedger:
 
     @asynccontextmanager
     async def at_rest(self) -> AsyncIterator[None]:
-        """Enter between two batches: what one holds may be undone until its swap has landed."""
-        async with self._lock:
+        """
+        Enter between two batches: what one holds may be undone until its swap has landed.
+
+        Raises: UnavailableError if that takes longer than `_REST_WITHIN`: an edit with a reason must not wait in vain.
+        """
+        try:
+            async with asyncio.timeout(_REST_WITHIN):
+                await self._lock.acquire()
+        except TimeoutError as error:
+            why = f"the ledger had no batch that ended within {_REST_WITHIN:g} s"
+            raise UnavailableError("ledger-write", why) from error
+        try:
             yield
+        finally:
+            self._lock.release()
 
     def require_no_open_edit(self) -> None:
         """Check that this replica may decide in classes of nodes. Raises: PromisesChangingError."""
