@@ -70,7 +70,7 @@ def answer(
                 _sources(terms, excesses),
                 authored.units,
                 _added(authored, terms),
-                attributed.above is not None and attributed.above.kind == "Deployment",
+                may_roll_out=attributed.above is not None and attributed.above.kind == "Deployment",
             )
             text = message.sentence(excesses, lacking, context, unmet=unmet)
             causes = message.causes(excesses, lacking, unmet)

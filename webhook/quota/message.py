@@ -89,7 +89,7 @@ def sentence(
     clauses += [clause for _, clause in _clauses(excesses, (*lacks, *unmet))]
     if excesses or not (lacks or unmet):
         clauses.append(f"would fit: {would_fit(excesses, context)}")
-    if context.may_roll_out and any(counts_objects(each.rule.resource) and each.rule.hard for each in excesses):
+    if context.may_roll_out and any(each.rule.resource in (PODS, PODS_STORED) and each.rule.hard for each in excesses):
         clauses.append(_NO_SURGE)
     clauses += _told_of(context.added, excesses)
     if lacks:
